@@ -1,0 +1,1 @@
+"""What is searched: probe families with their ranges, and the ranges of the optimisation."""
