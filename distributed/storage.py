@@ -1,0 +1,118 @@
+"""A folder, on a disk or behind a URI, in which files appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import fs
+
+from distributed.errors import UserError
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A folder named by a local path or by a URI that `pyarrow.fs` reads (`s3://`, `gs://`, `file://`).
+
+    It holds no connection, so it travels to workers as it is. Folders come into being with their first file.
+    """
+
+    uri: str
+
+    @classmethod
+    def at(cls, location: str | Path) -> Storage:
+        """A storage at a path (made absolute) or URI.
+
+        Raises:
+            UserError: the URI's scheme is not one that pyarrow reads.
+        """
+        text = str(location)
+        storage = cls(text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute()))
+        storage._resolve()
+        return storage
+
+    def _resolve(self) -> tuple[fs.FileSystem, str]:
+        if "://" not in self.uri:
+            return fs.LocalFileSystem(), self.uri
+        try:
+            filesystem, root = fs.FileSystem.from_uri(self.uri)
+        except (pa.ArrowInvalid, ValueError) as error:
+            raise UserError(
+                f"{self.uri}: not a location that can be opened ({error}); "
+                "give a local path or a URI such as s3://bucket/folder"
+            ) from error
+        return filesystem, root
+
+    @property
+    def local_path(self) -> Path | None:
+        """The folder on this machine's disk, or None when it lies elsewhere."""
+        filesystem, root = self._resolve()
+        return Path(root) if isinstance(filesystem, fs.LocalFileSystem) else None
+
+    def child(self, *names: str) -> Storage:
+        folder, mark, options = self.uri.partition("?")  # s3://bucket/folder?region=...
+        return Storage("/".join([folder.rstrip("/"), *names]) + mark + options)
+
+    def _path(self, name: str) -> tuple[fs.FileSystem, str]:
+        filesystem, root = self._resolve()
+        return filesystem, f"{root}/{name}"
+
+    def exists(self, name: str) -> bool:
+        filesystem, path = self._path(name)
+        return bool(filesystem.get_file_info(path).type == fs.FileType.File)
+
+    def names(self) -> list[str]:
+        """The names of the files in the folder, sorted; half-written ones are left out."""
+        filesystem, root = self._resolve()
+        infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        files = [info.base_name for info in infos if info.type == fs.FileType.File]
+        return sorted(name for name in files if not name.startswith(".writing-"))
+
+    def read_bytes(self, name: str) -> bytes:
+        filesystem, path = self._path(name)
+        with filesystem.open_input_stream(path) as stream:
+            return bytes(stream.read())
+
+    def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
+        """Write a file that readers see whole or not at all.
+
+        On a disk by renaming; an object store shows an object only once its upload has ended.
+        """
+        filesystem, path = self._path(name)
+        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+        if not isinstance(filesystem, fs.LocalFileSystem):
+            with filesystem.open_output_stream(path) as stream:
+                stream.write(data)
+            return
+        target = Path(path)
+        part = target.parent / f".writing-{uuid.uuid4().hex}"
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def read_json(self, name: str) -> Any:
+        return json.loads(self.read_bytes(name))
+
+    def write_json(self, name: str, value: Any) -> None:
+        self.write_bytes(name, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n")
+
+    def open_input(self, name: str) -> pa.NativeFile:
+        """The file for random access; memory-mapped when it lies on this machine's disk."""
+        filesystem, path = self._path(name)
+        if isinstance(filesystem, fs.LocalFileSystem):
+            return pa.memory_map(path)
+        return filesystem.open_input_file(path)
+
+    def delete(self, name: str) -> None:
+        filesystem, path = self._path(name)
+        filesystem.delete_file(path)

@@ -1,0 +1,49 @@
+"""What several tests share: real video files, and one Ray for the whole run."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["RAY_AUTH_MODE"] = "token"  # before Ray is imported, which reads it once
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import ray
+
+from distributed.cluster import ClusterConfig, ray_session
+
+WriteVideo = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def write_video() -> WriteVideo:
+    """Writes a short real video: moving noise, H.264 in MP4 or FLV1 by the file's suffix."""
+
+    def write(path: Path, *, frames: int = 24, width: int = 64, height: int = 48, seed: int = 0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        codec = "flv" if path.suffix == ".flv" else "libx264"
+        base = np.random.default_rng(seed).integers(0, 255, (height // 8, width // 8, 3), np.uint8)
+        picture = np.kron(base, np.ones((8, 8, 1), np.uint8))
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=Fraction(30000, 1001))
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for number in range(frames):
+                image = np.roll(picture, 2 * number, axis=1)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def shared_ray() -> Iterator[None]:
+    """One Ray with two CPUs for every test that needs one: starting it takes seconds."""
+    with ray_session(ClusterConfig(num_cpus=2)):
+        yield
+    assert not ray.is_initialized()
