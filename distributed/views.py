@@ -1,0 +1,96 @@
+"""From resized frames to normalised clips: the square crops that an encoder sees. torch alone.
+
+The rules and their rounding are those of V-JEPA's video evaluation (Bardes et al., 2024, arXiv 2404.08471).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+NAMES = {1: ("centre",), 3: ("first", "middle", "last")}
+
+
+@dataclass(frozen=True)
+class ViewsConfig:
+    """The spatial views of a video: `crops` is 1 (the centre) or 3 (along the long side).
+
+    Raises ValueError for another number.
+    """
+
+    crops: int = 1
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        if self.crops not in NAMES:
+            raise ValueError(f"crops is {self.crops!r}. Set it to 1 (centre) or 3 (first, middle, last)")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The views' names, in the order of `evaluation_clips`."""
+        return NAMES[self.crops]
+
+
+def short_side(config: ViewsConfig, resolution: int) -> int:
+    """Pixels that a frame's short side is resized to, for crops of `resolution` pixels."""
+    # One crop leaves the margin of ImageNet evaluation (224 of 256); three cover the picture as it is.
+    return int(resolution * 256 / 224) if config.crops == 1 else resolution
+
+
+def crop_corners(height: int, width: int, config: ViewsConfig, resolution: int) -> list[tuple[int, int]]:
+    """(top, left) of each view's square of `resolution` pixels in a resized frame, in order of the names."""
+    short = short_side(config, resolution)
+    assert min(height, width) == short, (
+        f"frames of {height}x{width} pixels: the short side has to be resized to {short} first"
+    )
+    if config.crops == 1:
+        # round() takes halves to the even neighbour, as the reference does.
+        return [(round((height - resolution) / 2), round((width - resolution) / 2))]
+    # An odd margin leaves the last row or column out of every view.
+    step = (max(height, width) - resolution) // 2
+    return [(i * step, 0) if height > width else (0, i * step) for i in range(config.crops)]
+
+
+def evaluation_clips(
+    frames: Tensor,
+    clips: Tensor,
+    config: ViewsConfig,
+    *,
+    resolution: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Tensor:
+    """Normalised clips float32[V, S, 3, T, R, R] of the frames' device: V views of S clips, R = `resolution`.
+
+    `frames` is uint8[F, H, W, 3], resized; `clips` int64[S, T] holds numbers of these F frames; `mean` and
+    `std` belong to the three channels on the scale 0 to 1.
+    """
+    assert frames.dtype == torch.uint8 and frames.dim() == 4 and frames.shape[3] == 3, (
+        f"frames are uint8[F, H, W, 3], not {frames.dtype}{list(frames.shape)}"
+    )
+    S, T = clips.shape
+    clips = clips.to(frames.device)
+    corners = crop_corners(frames.shape[1], frames.shape[2], config, resolution)
+    shape = (len(corners), S, 3, T, resolution, resolution)
+    out = torch.empty(shape, dtype=torch.float32, device=frames.device)
+    for view, (top, left) in enumerate(corners):
+        square = frames[:, top : top + resolution, left : left + resolution]
+        # Normalised before they are gathered: clips share frames, so there are fewer of them.
+        pixels = _normalised(square, mean, std)
+        for segment in range(S):
+            torch.index_select(pixels, 1, clips[segment], out=out[view, segment])
+    return out
+
+
+def _normalised(frames: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """uint8[F, R, R, 3] -> float32[3, F, R, R]."""
+    pixels = frames.permute(3, 0, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    channels = (3, 1, 1, 1)
+    pixels -= torch.tensor(mean, dtype=torch.float32, device=frames.device).reshape(channels)
+    pixels /= torch.tensor(std, dtype=torch.float32, device=frames.device).reshape(channels)
+    return pixels
