@@ -1,0 +1,123 @@
+"""Reading a token store: every shard mapped into memory, so that all trials on a node share one copy."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from pyarrow import fs
+
+from distributed.errors import UserError
+from distributed.storage import Storage
+from distributed.token_store import HEADER, StoreHeader, TokenStore, read_ipc
+
+Rows = npt.NDArray[np.int64]
+
+
+class TokenReader:
+    """The tokens of a list of videos, by their number in that list.
+
+    `shape` is `(N, D)`: the tokens of all segments of a video in one sequence.
+    """
+
+    def __init__(self, store: TokenStore, video_ids: Sequence[str], *, seed: int = 0) -> None:
+        """Map the shards of `store` and find each of `video_ids` in them.
+
+        Raises:
+            UserError: the store is not complete, or one of the videos has no tokens.
+        """
+        if not store.complete:
+            raise UserError(f"{store.storage.uri}: the token store is not complete; run `fersweep embed` to finish it")
+        self.header: StoreHeader = store.header
+        self.shape = (int(np.prod(store.header.shape[:-1])), store.header.shape[-1])
+        self.num_videos = len(video_ids)
+        self.views = store.header.views
+        self._seed = seed
+        shards = local_copy(store.storage).child("shards")
+        tables = [read_ipc(shards, name)[0] for name in shards.names()]
+        self._blocks = [_tensor(table, store.header) for table in tables]
+        self._places = self._locate(tables, video_ids)
+
+    def _locate(self, tables: Sequence[pa.Table], video_ids: Sequence[str]) -> Rows:
+        """Shard and row of every video and view, `int64[num_videos, views, 2]`."""
+        number = {video_id: index for index, video_id in enumerate(video_ids)}
+        column = {view: index for index, view in enumerate(self.views)}
+        places = np.full((len(video_ids), len(self.views), 2), -1, np.int64)
+        for shard, table in enumerate(tables):
+            ids, views = table["video_id"].to_pylist(), table["view"].to_pylist()
+            for row, (video_id, view) in enumerate(zip(ids, views, strict=True)):
+                if video_id in number:
+                    places[number[video_id], column[view]] = shard, row
+        lost = np.flatnonzero((places < 0).any(axis=(1, 2)))
+        if len(lost):
+            names = ", ".join(video_ids[index] for index in lost[:3])
+            raise UserError(
+                f"{len(lost)} of {len(video_ids)} videos have no tokens in the store ({names} ...); "
+                "leave out the failed ones, or run `fersweep embed` again"
+            )
+        return places
+
+    def gather(self, rows: Rows, epoch: int | None = None) -> torch.Tensor:
+        """One view of each video, `[B, N, D]` in the store's own type.
+
+        The view follows from the seed, the epoch and the video alone; the first one without an epoch.
+        """
+        if epoch is None or len(self.views) == 1:
+            views = np.zeros(len(rows), np.int64)
+        else:
+            rng = np.random.default_rng([self._seed, epoch])
+            views = rng.integers(len(self.views), size=self.num_videos)[rows]
+        return self._read(self._places[rows, views]).reshape(len(rows), *self.shape)
+
+    def evaluation_views(self, rows: Rows) -> torch.Tensor:
+        """All views of each video, `[B, V, N, D]` in the store's own type."""
+        places = self._places[rows].reshape(-1, 2)
+        return self._read(places).reshape(len(rows), len(self.views), *self.shape)
+
+    def _read(self, places: Rows) -> torch.Tensor:
+        out = torch.empty((len(places), *self.shape), dtype=self._blocks[0].dtype)
+        for index, (shard, row) in enumerate(places.tolist()):
+            out[index] = self._blocks[shard][row].view(self.shape)
+        return out
+
+
+def local_copy(storage: Storage) -> Storage:
+    """The storage itself when it is on this machine's disk, else a copy of the store, made once per node."""
+    if storage.local_path is not None:
+        return storage
+    key = hashlib.sha256(storage.uri.encode() + storage.read_bytes(HEADER)).hexdigest()[:16]
+    target = Path(tempfile.gettempdir()) / f"fersweep-{os.getuid()}" / key
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = Path(tempfile.mkdtemp(prefix="copying-", dir=target.parent))
+        source, root = fs.FileSystem.from_uri(storage.uri)
+        fs.copy_files(root, str(part), source_filesystem=source, destination_filesystem=fs.LocalFileSystem())
+        try:
+            part.rename(target)
+        except OSError:  # another trial on this node was faster; its copy is the same
+            shutil.rmtree(part)
+    return Storage.at(target)
+
+
+def _tensor(table: pa.Table, header: StoreHeader) -> torch.Tensor:
+    """The tokens of a shard as they lie on the disk, `[rows, segments, t, h, w, D]`, without a copy."""
+    dtype: Any = np.float16 if header.dtype == "float16" else np.uint16
+    chunks = table["tokens"].chunks
+    assert len(chunks) <= 1, "a shard is written as one record batch"
+    flat = np.frombuffer(chunks[0].storage.values.buffers()[1], dtype) if chunks else np.empty(0, dtype)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        tensor = torch.from_numpy(flat[: len(table) * int(np.prod(header.shape))])
+    if header.dtype == "bfloat16":
+        tensor = tensor.view(torch.bfloat16)
+    return tensor.view(len(table), *header.shape)

@@ -1,0 +1,76 @@
+"""Reading: the tokens that were written, without a copy in memory, in any order of videos."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from test_token_store import HEADER, make, tokens_of, write_parts
+
+from distributed.errors import UserError
+from distributed.token_reader import TokenReader
+from distributed.token_store import TokenRow
+
+
+@pytest.mark.parametrize(("dtype", "places"), [("float16", 1e-3), ("bfloat16", 1e-2)])
+def test_tokens_come_back_in_the_order_of_the_ids(tmp_path: Path, dtype: str, places: float) -> None:
+    store = make(tmp_path, replace(HEADER, dtype=dtype))
+    write_parts(store, [0, 1, 2, 3])
+    reader = TokenReader(store, ["v6", "v0", "v3"])
+    assert reader.shape == (18, 4) and reader.num_videos == 3
+    tokens = reader.gather(np.array([2, 0]))
+    assert str(tokens.dtype) == f"torch.{dtype}"
+    expected = torch.stack([tokens_of(3), tokens_of(6)]).reshape(2, 18, 4)
+    torch.testing.assert_close(tokens.float(), expected, rtol=places, atol=places)
+
+
+def test_views_are_drawn_by_epoch_and_video_alone(tmp_path: Path) -> None:
+    views = ("first", "middle", "last")
+    header = replace(HEADER, views=views, num_videos=6, parts_per_shard=10)
+    store = make(tmp_path, header)
+    for part in range(header.num_parts):
+        rows = [
+            TokenRow(f"v{v}", view, torch.full(header.shape, 10.0 * v + number))
+            for v in header.videos_of(part)
+            for number, view in enumerate(views)
+        ]
+        store.write_part(part, rows, [])
+    store.seal(0)
+    reader = TokenReader(store, [f"v{v}" for v in range(6)], seed=3)
+    all_views = reader.evaluation_views(np.array([4, 1]))
+    assert all_views[:, :, 0, 0].tolist() == [[40, 41, 42], [10, 11, 12]]
+    drawn = [reader.gather(np.arange(6), epoch)[:, 0, 0] for epoch in range(30)]
+    part = reader.gather(np.array([5, 2]), 7)[:, 0, 0]
+    assert part.tolist() == [drawn[7][5], drawn[7][2]]
+    assert {int(value) % 10 for values in drawn for value in values} == {0, 1, 2}
+    assert reader.gather(np.array([4]))[0, 0, 0] == 40
+
+
+def test_a_store_that_is_not_complete_and_a_video_without_tokens(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    write_parts(store, [0, 1, 2])
+    with pytest.raises(UserError, match="not complete"):
+        TokenReader(store, ["v0"])
+    write_parts(store, [3])
+    with pytest.raises(UserError, match="1 of 2 videos have no tokens in the store \\(other"):
+        TokenReader(store, ["v0", "other"])
+
+
+def test_opening_a_store_takes_no_private_memory(tmp_path: Path) -> None:
+    """64 MB of tokens: after opening and reading one video, the process has grown by far less."""
+    header = replace(HEADER, shape=(8, 8, 16, 16, 512), num_videos=8, videos_per_part=2, parts_per_shard=1)
+    store = make(tmp_path, header)
+    for part in range(header.num_parts):
+        rows = [TokenRow(f"v{v}", "centre", torch.zeros(header.shape)) for v in header.videos_of(part)]
+        store.write_part(part, rows, [])
+    process = psutil.Process()
+    before = process.memory_full_info().uss
+    reader = TokenReader(store, [f"v{v}" for v in range(8)])
+    reader.gather(np.array([5]))
+    grown = process.memory_full_info().uss - before
+    assert header.predicted_bytes > 130_000_000
+    assert grown < 0.4 * header.predicted_bytes
