@@ -1,0 +1,183 @@
+"""One study and one Tuner per fold, each in a Ray task of its own; a Tune trial trains one pack.
+
+A trial writes what its pack has shown to one file; that file is the only channel. Searchers, the caller's
+progress and a later resume all read it there.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from ray import tune
+
+from distributed.cluster import total_resources
+from distributed.labelled_tokens import LabelledTokens, Rows
+from distributed.search import (
+    PackSearcher,
+    Record,
+    SearchConfig,
+    SearchProblem,
+    derived_seed,
+    pack_name,
+    read_packs,
+)
+from distributed.storage import Storage
+from distributed.training import ProbeSpec, TrainingConfig, probe_record, train_pack
+
+
+class SweepConfig(BaseModel):
+    """What a trial may use. Unset, the folds share the machine or the cluster evenly."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    packs_at_once: int = Field(1, ge=1, description="packs of one fold that train side by side")
+    cpus_per_trial: float | None = Field(None, gt=0)
+    gpus_per_trial: float | None = Field(None, ge=0)
+    retries: int = Field(2, ge=0, description="times that a pack is trained again when its process died")
+
+
+@dataclass(frozen=True)
+class FoldSearch:
+    """One fold's search: the rows of its two inner parts, never those of its test part."""
+
+    fold: int
+    train: Rows
+    validation: Rows
+    tokens: LabelledTokens
+    search: SearchConfig
+    training: TrainingConfig
+    packs: Storage
+    seed: int
+    resources: dict[str, float] = field(default_factory=dict)
+
+
+class PackTrial(tune.Trainable):  # type: ignore[misc]
+    """Trains one pack to its end in one step. The process and its mapped tokens are reused by later packs."""
+
+    def setup(self, config: dict[str, Any], job: FoldSearch) -> None:
+        self.job = job
+        torch.set_num_threads(max(1, math.floor(job.resources.get("cpu", 1))))
+        self.reader = job.tokens.reader(derived_seed(job.seed, "views"))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.config = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        job, pack = self.job, self.config["pack"]
+        specs = [
+            ProbeSpec(number, params["family"], params, derived_seed(job.seed, "probe", number))
+            for number, params in zip(job.search.trials_of(pack), self.config["params"], strict=True)
+        ]
+        results = train_pack(
+            self.reader,
+            job.tokens.labels,
+            job.train,
+            job.validation,
+            specs,
+            job.training,
+            num_classes=job.tokens.num_classes,
+            seed=derived_seed(job.seed, "order"),
+            device="cuda" if torch.cuda.is_available() else "cpu",
+        )
+        records = [probe_record(result, job.fold, pack) for result in results]
+        job.packs.write_json(pack_name(pack), {"fold": job.fold, "pack": pack, "records": records})
+        scores = [record["score"] for record in records if record["state"] == "complete"]
+        return {"score": max(scores, default=0.0), "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """A pack is trained in one step; what it has shown is its file."""
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing to load: a pack whose process died is trained anew."""
+
+
+def run_sweep(jobs: Sequence[FoldSearch], config: SweepConfig, on_pack: Callable[[list[Record]], None]) -> None:
+    """Search all folds at once; `on_pack` hears of every pack's records once, those of earlier runs first.
+
+    Raises:
+        RuntimeError: a fold's search could not be finished; the others were, and a rerun continues.
+    """
+    heard: dict[int, set[int]] = {job.fold: set() for job in jobs}
+    _report_new(jobs, heard, on_pack)
+    resources = _resources(config, len(jobs))
+    running = [
+        _search_fold.remote(job, config, resources) for job in jobs if len(heard[job.fold]) < job.search.num_packs
+    ]
+    failed: list[Exception] = []
+    while running:
+        ended, running = ray.wait(running, timeout=0.25)
+        _report_new(jobs, heard, on_pack)
+        for task in ended:
+            try:
+                ray.get(task)
+            except ray.exceptions.RayTaskError as error:
+                failed.append(error)
+    _report_new(jobs, heard, on_pack)
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {len(jobs)} folds could not be searched") from failed[0]
+
+
+def _report_new(
+    jobs: Sequence[FoldSearch], heard: dict[int, set[int]], on_pack: Callable[[list[Record]], None]
+) -> None:
+    for job in jobs:
+        for pack, records in sorted(read_packs(job.packs, heard[job.fold]).items()):
+            heard[job.fold].add(pack)
+            on_pack(records)
+
+
+def _resources(config: SweepConfig, num_folds: int) -> dict[str, float]:
+    """What one trial books, for Tune."""
+    cpus, gpus = total_resources()
+    at_once = num_folds * config.packs_at_once
+    gpu_share = min(1.0, math.floor(100 * gpus / at_once) / 100)
+    return {
+        "cpu": config.cpus_per_trial or float(max(1, math.floor(cpus / at_once))),
+        "gpu": gpu_share if config.gpus_per_trial is None else config.gpus_per_trial,
+    }
+
+
+@ray.remote(
+    num_cpus=0,
+    runtime_env={"env_vars": {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}},
+)  # type: ignore[untyped-decorator]
+def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, float]) -> None:
+    """A process of its own, since Tuners in threads of one process disturb each other."""
+    dim = job.tokens.store.header.shape[-1]
+    searcher = PackSearcher(SearchProblem(job.search, job.packs, dim, job.seed, config.packs_at_once))
+    scratch = tempfile.mkdtemp(prefix="fersweep-tune-")
+    # Tune registers a trainable by its name for the whole cluster: with one name, a fold's trials could be
+    # handed the class, and with it the data, of another fold that is searched at the same time.
+    trainable = type(f"PackTrial_{uuid.uuid4().hex}", (PackTrial,), {})
+    job = FoldSearch(**{**job.__dict__, "resources": resources})
+    try:
+        results = tune.Tuner(
+            tune.with_resources(tune.with_parameters(trainable, job=job), resources),
+            tune_config=tune.TuneConfig(
+                metric="score",
+                mode="max",
+                search_alg=searcher,
+                num_samples=searcher.num_left,
+                max_concurrent_trials=config.packs_at_once,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=f"fold-{job.fold}",
+                storage_path=scratch,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=config.retries),
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if results.errors:
+        raise RuntimeError(f"fold {job.fold}: {len(results.errors)} packs failed") from results.errors[0]

@@ -1,0 +1,154 @@
+"""The experiment file: one YAML file, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from distributed.clips import ClipsConfig
+from distributed.cluster import ClusterConfig
+from distributed.decoding import DecodingConfig
+from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings
+from distributed.encoders import EncoderConfig
+from distributed.errors import UserError
+from distributed.evaluation import EvaluateConfig
+from distributed.folds import FoldsConfig
+from distributed.manifest import DataConfig
+from distributed.search import SearchConfig
+from distributed.sweep import SweepConfig
+from distributed.token_store import TokensConfig
+from distributed.training import TrainingConfig
+from distributed.views import ViewsConfig
+from tracking.settings import TrackingConfig
+
+
+class Experiment(BaseModel):
+    """Everything a user sets, each section in the model of the file whose behaviour it sets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    workspace: str
+    seed: int = Field(0, ge=0)
+    data: DataConfig
+    folds: FoldsConfig = Field(default_factory=FoldsConfig)
+    clips: ClipsConfig = Field(default_factory=ClipsConfig)
+    decoding: DecodingConfig = Field(default_factory=DecodingConfig)
+    views: ViewsConfig = Field(default_factory=ViewsConfig)
+    encoder: EncoderConfig = Field(default_factory=EncoderConfig)
+    tokens: TokensConfig = Field(default_factory=TokensConfig)
+    embedding: EmbeddingConfig = Field(default_factory=EmbeddingConfig)
+    search: SearchConfig = Field(default_factory=SearchConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    sweep: SweepConfig = Field(default_factory=SweepConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+
+    @property
+    def embedding_settings(self) -> EmbeddingSettings:
+        return EmbeddingSettings(
+            self.encoder,
+            self.clips,
+            self.views,
+            self.tokens,
+            self.decoding,
+            self.embedding,
+            self.data.max_failures,
+        )
+
+    def to_yaml(self) -> str:
+        """The whole experiment with every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read and check an experiment file; `overrides` are `section.key=value`, the value as in YAML.
+
+    Paths in the file are read from the file's folder; paths in overrides from the working directory.
+
+    Raises:
+        UserError: the file is missing or not YAML, or a key or value is wrong: key, value and fix are named.
+    """
+    values = _read_yaml(path)
+    for key in _PATHS:
+        _make_absolute(values, key, path.absolute().parent)
+    for override in overrides:
+        _apply(values, override)
+    values.setdefault("name", path.stem)
+    values.setdefault("workspace", str(path.absolute().parent / "runs" / str(values["name"])))
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}:\n" + "\n".join(_explain(item) for item in error.errors())) from error
+
+
+_PATHS = ("workspace", "data.root", "data.table", "encoder.weights", "tokens.store")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{path}: the experiment file cannot be read ({error.strerror}); write one with `fersweep init ravdess DIR`"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a YAML file ({error}); check its indentation and quotes") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no keys; write one with `fersweep init ravdess DIR`")
+    return values
+
+
+def _make_absolute(values: dict[str, Any], key: str, folder: Path) -> None:
+    section, _, name = key.rpartition(".")
+    place = values.get(section) if section else values
+    value = place.get(name) if isinstance(place, dict) else None
+    if isinstance(place, dict) and isinstance(value, str) and "://" not in value:
+        place[name] = str((folder / Path(value).expanduser()).resolve())
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"{override}: an override is written section.key=value, such as search.pack=4")
+    *sections, name = key.split(".")
+    place = values
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise UserError(f"{override}: {section} is a value, not a section")
+    try:
+        place[name] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{override}: the value is not YAML ({error})") from error
+    if key in _PATHS:
+        _make_absolute(values, key, Path.cwd())
+
+
+def _explain(error: Any) -> str:
+    """One mistake in one line: key, value, reason, fix."""
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        close = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(error["loc"][:-1]), n=1)
+        known = ", ".join(_known_keys(error["loc"][:-1]))
+        hint = f"did you mean {close[0]}?" if close else f"known here: {known}"
+        return f"  {key}: unknown key; {hint}"
+    if error["type"] == "missing":
+        return f"  {key}: missing; add it"
+    reason = str(error["msg"]).removeprefix("Value error, ")
+    return f"  {key}: {reason} (it is {error['input']!r})"
+
+
+def _known_keys(sections: Sequence[Any]) -> list[str]:
+    """The keys that a section of the experiment knows."""
+    model: Any = Experiment
+    for section in sections:
+        fields: Mapping[str, Any] = getattr(model, "model_fields", {})
+        model = fields[section].annotation if section in fields else None
+    names = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
+    return list(names)

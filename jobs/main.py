@@ -1,0 +1,122 @@
+"""The command line of fersweep."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from distributed.errors import UserError
+from jobs.context import Context
+from jobs.dashboard import dashboard as serve_dashboard
+from jobs.demo import demo as run_demo
+from jobs.experiment import load_experiment
+from jobs.init import write_experiment
+from jobs.run import STAGES, run_stage, run_up_to
+from jobs.submit import submit as submit_job
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+ExperimentFile = Annotated[Path, typer.Argument(help="the experiment file (YAML)")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value ...")]
+
+
+@app.command()
+def run(experiment: ExperimentFile, overrides: Overrides = None) -> None:
+    """All stages: index, embed, sweep, evaluate, report. What is done is not done again."""
+    run_up_to(_context(experiment, overrides), STAGES[-1])
+
+
+def _add_stage(name: str, text: str) -> None:
+    def stage(experiment: ExperimentFile, overrides: Overrides = None) -> None:
+        run_stage(_context(experiment, overrides), name)
+
+    app.command(name, help=text)(stage)
+
+
+_add_stage("index", "List the videos of the dataset.")
+_add_stage("embed", "Embed every video once with the frozen encoder.")
+_add_stage("sweep", "Search probes for every fold over the embeddings.")
+_add_stage("evaluate", "Refit each fold's winner and score the fold once.")
+_add_stage("report", "Write the report: one HTML file and its Markdown.")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="where the demo writes everything")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="another seed draws other actors")] = 0,
+) -> None:
+    """Two small sets of drawn faces, from video files to reports, in some minutes."""
+    run_demo(folder, seed, _console())
+
+
+@app.command()
+def init(
+    dataset: Annotated[str, typer.Argument(help="ravdess, crema-d or csv")],
+    folder: Annotated[Path, typer.Argument(help="the folder that holds the videos")],
+    output: Annotated[Path | None, typer.Option(help="the file to write")] = None,
+) -> None:
+    """Write a commented experiment file to start from."""
+    written = write_experiment(dataset, folder, output or Path(f"{dataset}.yaml"))
+    _console().print(f"wrote {written}; read it, then: fersweep run {written}", soft_wrap=True)
+
+
+@app.command()
+def dashboard(
+    workspace: Annotated[Path, typer.Argument(help="a workspace, or an experiment file")],
+    port: Annotated[int, typer.Option(help="a busy one gets the next free one")] = 5000,
+) -> None:
+    """Open MLflow for a workspace on this machine alone."""
+    if workspace.is_file():
+        workspace = Path(load_experiment(workspace).workspace)
+    serve_dashboard(workspace, port, _console())
+
+
+@app.command()
+def submit(
+    stage: Annotated[str, typer.Argument(help="run, demo, or one stage")],
+    experiment: Annotated[Path | None, typer.Argument(help="the experiment file; none for the demo")] = None,
+    address: Annotated[str, typer.Option(help="the cluster's job server")] = "http://127.0.0.1:8265",
+) -> None:
+    """Run a stage as a job on a Ray cluster, follow its log and end with its exit code."""
+    raise typer.Exit(submit_job(stage, experiment, address, _console()))
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _context(path: Path, overrides: list[str] | None) -> Context:
+    return Context.of(load_experiment(path, overrides or []), _console())
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one message and exit code 2, an interruption exit code 130."""
+    for library in (
+        "ray",
+        "ray.data",
+        "ray.tune",
+        "mlflow",
+        "alembic",
+    ):  # what they say of their own work is not for our user
+        logging.getLogger(library).setLevel(logging.ERROR)
+    try:
+        app()
+    except UserError as error:
+        sys.exit(_complain(str(error), 2))
+    except KeyboardInterrupt:
+        sys.exit(_complain("interrupted; what is finished is kept, and the same command goes on from there", 130))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(_complain(f"no space left on the disk ({error.filename}); free some and run again", 2))
+
+
+def _complain(text: str, code: int) -> int:
+    Console(stderr=True, highlight=False).print(f"fersweep: {text}", markup=False, soft_wrap=True)
+    return code

@@ -1,0 +1,46 @@
+"""`fersweep run` and the stages: each does only what is not done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from distributed.cluster import ray_session
+from distributed.manifest import Manifest
+from distributed.token_store import TokenStore
+from jobs.context import Context
+from jobs.embed import embed_videos
+from jobs.evaluate import evaluate
+from jobs.index import index
+from jobs.report import report
+from jobs.sweep import sweep
+
+STAGES = ("index", "embed", "sweep", "evaluate", "report")
+
+_AFTER_EMBEDDING: dict[str, Callable[[Context, Manifest, TokenStore], object]] = {
+    "sweep": sweep,
+    "evaluate": evaluate,
+    "report": report,
+}
+
+
+def run_up_to(context: Context, last: str) -> None:
+    """Every stage up to `last`, on one Ray."""
+    manifest = index(context)
+    with ray_session(context.experiment.cluster):
+        for name in STAGES[1 : STAGES.index(last) + 1]:
+            _run(context, name, manifest)
+
+
+def run_stage(context: Context, name: str) -> None:
+    """One stage, from what the stage before it left in the workspace."""
+    if name == "index":
+        index(context)
+    else:
+        _run(context, name, context.manifest())
+
+
+def _run(context: Context, name: str, manifest: Manifest) -> None:
+    if name == "embed":
+        embed_videos(context, manifest)
+    else:
+        _AFTER_EMBEDDING[name](context, manifest, context.store(manifest))

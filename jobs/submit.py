@@ -1,0 +1,73 @@
+"""`fersweep submit`: a stage as a job on a Ray cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+
+from ray.job_submission import JobSubmissionClient
+from rich.console import Console
+
+import distributed
+import jobs
+import search_spaces
+import tracking
+from distributed.errors import UserError
+from jobs.experiment import load_experiment
+from jobs.run import STAGES
+
+# Ray takes uploads of about 100 MiB; beyond that it fails after a long while.
+_UPLOAD_LIMIT = 100 << 20
+
+
+def submit(stage: str, experiment: Path | None, address: str, console: Console) -> int:
+    """Send the code and the experiment, follow the log, and return the job's exit code.
+
+    Raises:
+        UserError: the stage is unknown, the upload is too large, or no job server answers.
+    """
+    if stage not in ("run", "demo", *STAGES):
+        raise UserError(f"{stage}: no such stage; choose run, demo, {', '.join(STAGES)}")
+    if (experiment is None) != (stage == "demo"):
+        raise UserError(f"{stage}: give the experiment file" if experiment is None else "demo takes no file")
+    with tempfile.TemporaryDirectory(prefix="fersweep-submit-") as folder:
+        size = pack_upload(Path(folder), experiment)
+        try:
+            client = JobSubmissionClient(address)
+        except (ConnectionError, RuntimeError) as error:
+            raise UserError(
+                f"--address {address}: no Ray job server answers ({error}); is the cluster up, and does "
+                "RAY_AUTH_TOKEN_PATH name its token?"
+            ) from error
+        arguments = [stage] if experiment is None else [stage, "experiment.yaml"]
+        job = client.submit_job(entrypoint=f"python -m jobs {' '.join(arguments)}", runtime_env={"working_dir": folder})
+    console.print(f"job {job}: {size / 1e6:.1f} MB sent to {address}")
+    asyncio.run(_follow(client, job, console))
+    details = client.get_job_info(job)
+    console.print(f"job {job}: {details.status.value.lower()}")
+    code = details.driver_exit_code
+    return code if code is not None else int(details.status.value != "SUCCEEDED")
+
+
+def pack_upload(folder: Path, experiment: Path | None) -> int:
+    """Copy fersweep's packages and the checked experiment into a folder; its size in bytes.
+
+    Raises:
+        UserError: the upload is larger than Ray takes.
+    """
+    for package in (distributed, jobs, search_spaces, tracking):
+        source = Path(str(package.__file__)).parent
+        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    if experiment is not None:
+        (folder / "experiment.yaml").write_text(load_experiment(experiment).to_yaml(), encoding="utf-8")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if size > _UPLOAD_LIMIT:
+        raise UserError(f"the upload has {size / 1e6:.0f} MB and Ray takes 100 MB; remove what is not code")
+    return size
+
+
+async def _follow(client: object, job: str, console: Console) -> None:
+    async for lines in client.tail_job_logs(job):  # type: ignore[attr-defined]
+        console.print(lines, end="", markup=False, soft_wrap=True)

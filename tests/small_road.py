@@ -1,0 +1,108 @@
+"""A road that is short in every way: a few tiny videos, a tiny encoder, few probes. Shared by many tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from conftest import WriteVideo
+from rich.console import Console
+
+from distributed.encoders.vjepa import VisionTransformer
+from distributed.encoders.weights import write_weights
+from distributed.manifest import DataConfig, Manifest, build_manifest
+from distributed.storage import Storage
+from distributed.token_store import TokenStore
+from jobs.context import Context
+from jobs.experiment import load_experiment
+
+EMOTIONS = range(1, 9)
+
+
+def write_faces(
+    root: Path, write_video: WriteVideo, *, actors: range = range(1, 25), emotions: range = EMOTIONS
+) -> Path:
+    """RAVDESS names; the emotion can be told from the pictures' pattern, which moves alike in all of them."""
+    for actor in actors:
+        for emotion in emotions:
+            name = f"01-01-{emotion:02d}-01-01-01-{actor:02d}.mp4"
+            write_video(root / f"Actor_{actor:02d}" / name, frames=18 + actor % 5, seed=emotion)
+    return root
+
+
+def write_encoder(path: Path) -> Path:
+    """Weights of a transformer with a width of 32 and one block, for 32 pixels."""
+    torch.manual_seed(0)
+    write_weights(path, VisionTransformer(32, 1, 2, resolution=32))
+    return path
+
+
+def write_experiment(folder: Path, videos: Path, **sections: Any) -> Path:
+    """An experiment file over `videos`, with small settings; `sections` replace whole sections."""
+    values = {
+        "workspace": str(folder / "workspace"),
+        "data": {"format": "ravdess", "root": str(videos)},
+        "encoder": {"name": "tiny", "weights": str(folder / "tiny.safetensors")},
+        "clips": {"segments": 2, "frames_per_clip": 16, "frame_step": 2},
+        "search": {"configurations": 4, "pack": 2, "families": ["linear"]},
+        "training": {"epochs": 2},
+        **sections,
+    }
+    if not (folder / "tiny.safetensors").exists():
+        write_encoder(folder / "tiny.safetensors")
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def open_context(experiment: Path, *overrides: str) -> Context:
+    return Context.of(load_experiment(experiment, overrides), Console(quiet=True))
+
+
+def open_store(context: Context) -> tuple[Manifest, TokenStore]:
+    manifest = build_manifest(context.experiment.data)
+    return manifest, context.store(manifest)
+
+
+def manifest_of(videos: Path) -> Manifest:
+    return build_manifest(DataConfig(format="ravdess", root=str(videos)))
+
+
+def files_of(storage: Storage) -> dict[str, bytes]:
+    return {name: storage.read_bytes(name) for name in storage.names()}
+
+
+def fersweep(*arguments: str | Path) -> subprocess.Popen[str]:
+    """The command line in a process group of its own, with a Ray of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobs", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=240)
+    return process.returncode, output
+
+
+def kill_when(process: subprocess.Popen[str], moment: Callable[[], bool], *, timeout_s: float = 120) -> None:
+    """SIGKILL the driver alone once `moment` has come; what it had started must end by itself."""
+    deadline = time.monotonic() + timeout_s
+    while not moment():
+        assert process.poll() is None, f"ended before the moment to kill it: {process.communicate()[0]}"
+        assert time.monotonic() < deadline, "the moment to kill it never came"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,87 @@
+"""A sweep over synthetic tokens with a real Ray and a real Tune."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic import synthetic_tokens
+
+from distributed.search import SearchConfig, derived_seed, read_packs
+from distributed.storage import Storage
+from distributed.sweep import FoldSearch, SweepConfig, run_sweep
+from distributed.training import TrainingConfig
+
+pytestmark = pytest.mark.usefixtures("shared_ray")
+Records = dict[tuple[int, int], dict[str, Any]]
+
+
+def searches(folder: Path, **changes: Any) -> list[FoldSearch]:
+    tokens, folds = synthetic_tokens(folder / "store", folds=2)
+    return [
+        FoldSearch(
+            fold=fold.index,
+            train=fold.train,
+            validation=fold.validation,
+            tokens=tokens,
+            search=SearchConfig(configurations=6, pack=2, random_first=2, **changes),
+            training=TrainingConfig(epochs=3, rungs=()),
+            packs=Storage.at(folder / "sweep" / f"fold-{fold.index}"),
+            seed=derived_seed(0, "fold", fold.index),
+        )
+        for fold in folds
+    ]
+
+
+def sweep(jobs: list[FoldSearch], config: SweepConfig | None = None) -> Records:
+    """Run it; the records by fold and number, each of which must be heard of once."""
+    heard: Records = {}
+
+    def on_pack(records: list[dict[str, Any]]) -> None:
+        for record in records:
+            assert (record["fold"], record["trial"]) not in heard
+            heard[record["fold"], record["trial"]] = record
+
+    run_sweep(jobs, config or SweepConfig(), on_pack)
+    return heard
+
+
+def without_times(records: Records) -> Records:
+    return {key: {**record, "seconds": None} for key, record in records.items()}
+
+
+def test_every_configuration_of_every_fold_is_trained_once_and_again_the_same(tmp_path: Path) -> None:
+    jobs = searches(tmp_path / "a")
+    first = sweep(jobs)
+    assert set(first) == {(fold, trial) for fold in (0, 1) for trial in range(6)}
+    assert all(record["state"] == "complete" and len(record["curves"]) == 3 for record in first.values())
+    assert all(set(record["params"]) >= {"family", "lr", "batch_size"} for record in first.values())
+    # A second run hears of everything and trains nothing: not even the seconds differ.
+    assert sweep(jobs) == first
+    # Another sweep with the same seed finds the same, number by number.
+    assert without_times(sweep(searches(tmp_path / "b"))) == without_times(first)
+
+    # A sweep that lost its last packs goes on to the same result.
+    for job in jobs:
+        job.packs.delete("pack-00002.json")
+    jobs[1].packs.delete("pack-00001.json")
+    resumed = sweep(jobs)
+    assert without_times(resumed) == without_times(first)
+    assert resumed[0, 0] == first[0, 0], "a configuration that had ended was trained again"
+
+
+def test_two_packs_at_once(tmp_path: Path) -> None:
+    jobs = searches(tmp_path)[:1]
+    found = sweep(jobs, SweepConfig(packs_at_once=2, cpus_per_trial=1))
+    assert sorted(found) == [(0, trial) for trial in range(6)]
+    assert sorted(read_packs(jobs[0].packs)) == [0, 1, 2]
+
+
+def test_a_fold_that_cannot_be_searched_is_an_error_and_the_other_one_ends(tmp_path: Path) -> None:
+    jobs = searches(tmp_path)
+    broken = replace(jobs[0], tokens=replace(jobs[0].tokens, video_ids=("nobody", *jobs[0].tokens.video_ids[1:])))
+    with pytest.raises(RuntimeError, match="1 of 2 folds"):
+        sweep([broken, jobs[1]], SweepConfig(retries=0))
+    assert sorted(read_packs(jobs[1].packs)) == [0, 1, 2]

@@ -1,0 +1,113 @@
+"""Reading the records of a sweep: sums, means and winners.
+
+A record is a plain mapping that JSON can hold, the only thing that reaches this room.
+
+probe record (one configuration of one fold):
+    trial, fold, pack: int; family: str; params: {name: value}; state: "complete" | "pruned" | "failed";
+    score: inner-validation UAR at its last epoch, or None; epoch: int; reason: str | None;
+    num_parameters: int; seconds: float; curves: [{"epoch": 1, "train_loss": ..., "validation_uar": ...}, ...]
+fold record (the refitted winner, scored once on the fold's test actors):
+    fold: int; selection: "nested" | "paper"; trial: int | None; family: str; params;
+    inner_score: float | None; scores: {"uar", "war", "macro_f1"}; recall: {label name: float | None};
+    confusion: int[C, C] as lists, true by predicted; curves; num_test: int; test_actors: [str];
+    seconds: float
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Record: TypeAlias = Mapping[str, Any]
+
+SCORES = ("uar", "war", "macro_f1")
+SCORE_TITLES = {"uar": "UAR", "war": "WAR", "macro_f1": "macro F1"}
+
+
+def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation (n - 1 below); the deviation of a single value is None."""
+    if not values:
+        raise ValueError("the mean of no scores was asked for: pass at least one fold record")
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return float(np.mean(values)), deviation
+
+
+def summarize(folds: Sequence[Record]) -> dict[str, float]:
+    """Mean and standard deviation of every test score over the folds, under MLflow's metric names."""
+    summary: dict[str, float] = {"num_folds": float(len(folds))}
+    for score in SCORES:
+        mean, deviation = mean_std([fold["scores"][score] for fold in folds])
+        summary[f"test_{score}_mean"] = mean
+        if deviation is not None:
+            summary[f"test_{score}_std"] = deviation
+    return summary
+
+
+def total_confusion(folds: Sequence[Record], num_labels: int) -> npt.NDArray[np.int64]:
+    """The folds' confusion matrices summed: int64[C, C], true by predicted.
+
+    Raises ValueError when a fold's matrix has another size than the label names ask for.
+    """
+    total = np.zeros((num_labels, num_labels), np.int64)
+    for fold in folds:
+        matrix = np.asarray(fold["confusion"], np.int64)
+        if matrix.shape != total.shape:
+            raise ValueError(
+                f"the confusion matrix of fold {fold['fold']} has the shape {matrix.shape}, but there are "
+                f"{num_labels} label names: the record belongs to other labels; evaluate again"
+            )
+        total += matrix
+    return total
+
+
+def class_recalls(confusion: npt.NDArray[np.int64]) -> list[float | None]:
+    """Recall of every class of int64[C, C]; None for a class without a video."""
+    totals = confusion.sum(axis=1)
+    return [float(confusion[i, i] / n) if n else None for i, n in enumerate(totals)]
+
+
+def fold_numbers(probes: Sequence[Record]) -> list[int]:
+    """The folds that the probes belong to, ascending."""
+    return sorted({int(probe["fold"]) for probe in probes})
+
+
+def scored(probes: Sequence[Record], *states: str) -> list[Record]:
+    """The probes that have a score and one of the states (any state when none is named)."""
+    return [p for p in probes if p["score"] is not None and (not states or p["state"] in states)]
+
+
+def winners(probes: Sequence[Record], folds: Sequence[Record] = ()) -> list[Record]:
+    """Per fold the probe that was refitted, or where nothing was refitted yet the best complete one so far.
+
+    A fold whose recipe was fixed (trial None) or whose probes all failed has none.
+    """
+    refitted = {int(fold["fold"]): fold["trial"] for fold in folds}
+    found = []
+    for number in fold_numbers(probes):
+        if number in refitted:
+            mine = [p for p in probes if p["fold"] == number and p["trial"] == refitted[number]]
+        else:
+            mine = [p for p in scored(probes, "complete") if p["fold"] == number]
+        if mine:
+            found.append(max(mine, key=lambda p: (p["score"] or 0.0, -p["trial"])))
+    return found
+
+
+def percent(share: float | None, deviation: float | None = None) -> str:
+    """A share as a percentage without its sign: 41.2, with a deviation 41.2 ± 3.1, an unknown one a dash."""
+    if share is None:
+        return "–"
+    return f"{100 * share:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words a person reads: 0.42 s, 12 s, 3 min 05 s, 2 h 07 min."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
