@@ -53,8 +53,9 @@ def clip_indices(
         starts = np.zeros(segments, np.int64)
         if rng is not None:
             starts = rng.integers(0, partition - window, size=segments)
-        clips = np.stack([_spread(int(start), window, frames_per_clip) for start in starts])
-        return clips + np.arange(segments)[:, None] * partition
+        clips: Indices = np.stack([_spread(int(start), window, frames_per_clip) for start in starts])
+        clips += np.arange(segments)[:, None] * partition
+        return clips
     last = min(window, num_frames) - 1
     clip = _padded(last, last // frame_step, frames_per_clip)
     step = (num_frames - window) // (segments - 1) if num_frames > window and segments > 1 else 0

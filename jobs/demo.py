@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -12,7 +13,7 @@ from distributed.cluster import ClusterConfig, ray_session
 from distributed.demo.videos import write_crema_d, write_ravdess
 from jobs.context import Context
 from jobs.experiment import load_experiment
-from jobs.progress import progress
+from jobs.progress import Report, progress
 from jobs.report import results_of
 from jobs.run import STAGES, run_up_to
 
@@ -41,7 +42,7 @@ def demo(folder: Path, seed: int, console: Console) -> None:
     for dataset, write in _WRITERS.items():
         data = folder / "videos" / f"{dataset}-{seed}"
         with progress(console, f"draw {dataset}") as report:
-            write(data, seed=seed, progress=lambda done, total, report=report: report(done, total, 0))
+            write(data, seed=seed, progress=partial(_count, report))
         path = folder / f"demo-{dataset}.yaml"
         settings = demo_experiment(dataset, data, folder / "workspace", seed)
         path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
@@ -57,6 +58,10 @@ def demo(folder: Path, seed: int, console: Console) -> None:
         f"Browse every run: fersweep dashboard {folder / 'workspace'}",
         soft_wrap=True,
     )
+
+
+def _count(report: Report, done: int, total: int) -> None:
+    report(done, total, 0)
 
 
 def _table(contexts: list[Context]) -> Table:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 from rich.console import Console
 
@@ -17,6 +18,7 @@ import tracking
 from distributed.errors import UserError
 from jobs.experiment import load_experiment
 from jobs.run import STAGES
+from jobs.versions import COMMIT_FILE, described_commit
 
 # Ray takes uploads of about 100 MiB; beyond that it fails after a long while.
 _UPLOAD_LIMIT = 100 << 20
@@ -36,7 +38,7 @@ def submit(stage: str, experiment: Path | None, address: str, console: Console) 
         size = pack_upload(Path(folder), experiment)
         try:
             client = JobSubmissionClient(address)
-        except (ConnectionError, RuntimeError) as error:
+        except (ConnectionError, RuntimeError, AuthenticationError) as error:
             raise UserError(
                 f"--address {address}: no Ray job server answers ({error}); is the cluster up, and does "
                 "RAY_AUTH_TOKEN_PATH name its token?"
@@ -60,6 +62,7 @@ def pack_upload(folder: Path, experiment: Path | None) -> int:
     for package in (distributed, jobs, search_spaces, tracking):
         source = Path(str(package.__file__)).parent
         shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "jobs" / COMMIT_FILE).write_text(described_commit(), encoding="utf-8")
     if experiment is not None:
         (folder / "experiment.yaml").write_text(load_experiment(experiment).to_yaml(), encoding="utf-8")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

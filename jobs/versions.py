@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+VERSION = "0.1.0"
+# Written beside this file into what a cluster is sent, which is no clone of the repository.
+COMMIT_FILE = "COMMIT"
+
 
 def code_version() -> str:
-    """The package's version and, in a clone of its repository, the commit; `+` marks uncommitted changes."""
+    """The version and, where it is known, the commit; `+` marks uncommitted changes."""
+    sent = Path(__file__).with_name(COMMIT_FILE)
+    commit = sent.read_text(encoding="utf-8") if sent.exists() else described_commit()
+    return f"{VERSION} ({commit})" if commit else VERSION
+
+
+def described_commit() -> str:
+    """The commit of the clone that this file lies in; nothing where there is no clone, or no git."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return ""
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-        cwd=Path(__file__).parent,
+        cwd=root,
         capture_output=True,
         text=True,
         check=False,
     )
-    commit = described.stdout.strip()
-    return f"{version('fersweep')} ({commit})" if described.returncode == 0 and commit else version("fersweep")
+    return described.stdout.strip()
 
 
 def library_versions() -> dict[str, str]:

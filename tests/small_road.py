@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import yaml
-from conftest import WriteVideo
+from tests.conftest import WriteVideo
 from rich.console import Console
 
 from distributed.encoders.vjepa import VisionTransformer

@@ -40,12 +40,12 @@ ROAD = (
     "embedding_workers",
     "embedding",
     "labelled_tokens",
-    "metrics",
     "readout",
-    "schedules",
+    "metrics",
     "halving",
-    "token_source",
+    "schedules",
     "probe_results",
+    "token_source",
     "prediction",
     "training",
     "search",
@@ -187,7 +187,7 @@ def test_the_name_distributed_is_ours_in_a_worker() -> None:
     """It is also the import name of Dask's scheduler, which must not be installed."""
     import ray
 
-    @ray.remote
+    @ray.remote  # type: ignore[untyped-decorator]
     def where() -> str:
         import distributed
 

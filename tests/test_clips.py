@@ -78,7 +78,8 @@ def test_windows_with_a_stride_are_every_nth() -> None:
 def test_training_starts_are_random_within_the_segment_and_follow_the_seed() -> None:
     def plan(seed: int) -> list[list[int]]:
         rng = np.random.default_rng(seed)
-        return clip_indices(1000, segments=4, frames_per_clip=16, frame_step=4, rng=rng).tolist()
+        plan: list[list[int]] = clip_indices(1000, segments=4, frames_per_clip=16, frame_step=4, rng=rng).tolist()
+        return plan
 
     assert plan(1) == plan(1) != plan(2)
     for segment, clip in enumerate(plan(3)):

@@ -17,7 +17,7 @@ import decord
 import numpy as np
 import psutil
 import pytest
-from conftest import WriteVideo
+from tests.conftest import WriteVideo
 
 from distributed.clips import ClipsConfig, clip_indices
 from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig, resized_size

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import WriteVideo
-from small_road import (
+from tests.conftest import WriteVideo
+from tests.small_road import (
     fersweep,
     files_of,
     finish,

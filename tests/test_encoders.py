@@ -86,9 +86,7 @@ def test_half_precision_is_close_and_gives_float32(weights: str, dtype: Any) -> 
     assert 0 < float((half - full).norm() / full.norm()) < 2e-2
 
 
-def test_a_checkpoint_of_the_wrong_size_is_refused_by_a_named_encoder(
-    tmp_path: Path, model: VisionTransformer
-) -> None:
+def test_a_checkpoint_of_the_wrong_size_is_refused_by_a_named_encoder(tmp_path: Path, model: VisionTransformer) -> None:
     path = tmp_path / "vitl16.pth.tar"
     torch.save({"target_encoder": {f"module.backbone.{k}": v for k, v in model.state_dict().items()}}, path)
     config = EncoderConfig(name="vjepa-vitl16-224", weights=str(path), device="cpu")

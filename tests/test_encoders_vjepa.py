@@ -93,9 +93,7 @@ def plain_forward(model: VisionTransformer, clip: Tensor, table: Tensor) -> Tens
         normed = plain_norm(x, weights, f"{block}.norm1")
         x = x + plain_attention(normed, weights, f"{block}.attn", model.shape.heads)
         normed = plain_norm(x, weights, f"{block}.norm2")
-        x = x + plain_linear(
-            plain_gelu(plain_linear(normed, weights, f"{block}.mlp.fc1")), weights, f"{block}.mlp.fc2"
-        )
+        x = x + plain_linear(plain_gelu(plain_linear(normed, weights, f"{block}.mlp.fc1")), weights, f"{block}.mlp.fc2")
     return plain_norm(x, weights, "norm")
 
 
@@ -117,9 +115,7 @@ def relative_difference(found: Tensor, expected: Tensor) -> float:
 
 def test_position_table_is_the_published_rule_entry_by_entry() -> None:
     for dim, grid in ((48, (2, 4, 4)), (64, (3, 2, 5)), (20, (2, 3, 3))):
-        torch.testing.assert_close(
-            position_table(dim, grid)[0].double(), plain_table(dim, grid), rtol=0, atol=1e-7
-        )
+        torch.testing.assert_close(position_table(dim, grid)[0].double(), plain_table(dim, grid), rtol=0, atol=1e-7)
 
 
 def test_position_table_of_vit_huge_at_384_has_the_known_numbers() -> None:
@@ -264,9 +260,7 @@ def test_missing_entries_of_a_shape_are_named() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize(
-    ("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2), (torch.float16, 3e-3)]
-)
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2), (torch.float16, 3e-3)])
 def test_a_gpu_gives_the_tokens_of_the_cpu(dtype: torch.dtype, bound: float) -> None:
     clips = random_clips(2, 3, 16, 96, 64)
     expected = random_model()(clips)

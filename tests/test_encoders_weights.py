@@ -146,9 +146,7 @@ def test_a_pickle_with_code_in_it_is_not_opened(tmp_path: Path, model: VisionTra
 def test_a_checkpoint_without_target_encoder_lists_what_it_has(tmp_path: Path) -> None:
     path = tmp_path / "probe.pt"
     torch.save({"classifier": {}, "opt": {}, "epoch": 3}, path)
-    assert "no 'target_encoder' in this checkpoint; it holds: classifier, epoch, opt." in refused(
-        read_state, path
-    )
+    assert "no 'target_encoder' in this checkpoint; it holds: classifier, epoch, opt." in refused(read_state, path)
     torch.save(torch.zeros(2), path)
     assert "it holds a Tensor" in refused(read_state, path)
     torch.save({"target_encoder": {"norm.weight": 1.0}}, path)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 from safetensors.torch import load as load_safetensors
-from synthetic import NAMES, synthetic_tokens
+from tests.synthetic import NAMES, synthetic_tokens
 
 from distributed.errors import UserError
 from distributed.evaluation import FoldEvaluation, evaluate_folds, paper_recipe, refit_and_score, winner_of
@@ -18,7 +18,7 @@ from distributed.storage import Storage
 from distributed.training import TrainingConfig
 from search_spaces.family import build_probe
 
-WINNER = {
+WINNER: dict[str, Any] = {
     "trial": 3,
     "family": "attentive",
     "score": 0.8,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from synthetic import synthetic_manifest, synthetic_store
+from tests.synthetic import synthetic_manifest, synthetic_store
 
 from distributed.folds import FoldsConfig
 from distributed.labelled_tokens import label_tokens

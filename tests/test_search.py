@@ -26,7 +26,7 @@ CONFIG = SearchConfig(configurations=14, pack=4, random_first=4)
 
 def score(params: dict[str, Any]) -> float:
     """A made-up landscape: attentive is best, and a learning rate near 1e-3."""
-    return float(params["family"] == "attentive") - abs(params["lr"] - 1e-3)
+    return float(params["family"] == "attentive") - abs(float(params["lr"]) - 1e-3)
 
 
 def trained(pack: int, params: list[dict[str, Any]], config: SearchConfig = CONFIG) -> list[dict[str, Any]]:

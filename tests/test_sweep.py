@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import synthetic_tokens
+from tests.synthetic import synthetic_tokens
 
 from distributed.search import SearchConfig, derived_seed, read_packs
 from distributed.storage import Storage

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from test_token_store import HEADER, make, tokens_of, write_parts
+from tests.test_token_store import HEADER, make, tokens_of, write_parts
 
 from distributed.errors import UserError
 from distributed.token_reader import TokenReader
@@ -44,8 +44,8 @@ def test_views_are_drawn_by_epoch_and_video_alone(tmp_path: Path) -> None:
     all_views = reader.evaluation_views(np.array([4, 1]))
     assert all_views[:, :, 0, 0].tolist() == [[40, 41, 42], [10, 11, 12]]
     drawn = [reader.gather(np.arange(6), epoch)[:, 0, 0] for epoch in range(30)]
-    part = reader.gather(np.array([5, 2]), 7)[:, 0, 0]
-    assert part.tolist() == [drawn[7][5], drawn[7][2]]
+    some = reader.gather(np.array([5, 2]), 7)[:, 0, 0]
+    assert some.tolist() == [drawn[7][5], drawn[7][2]]
     assert {int(value) % 10 for values in drawn for value in values} == {0, 1, 2}
     assert reader.gather(np.array([4]))[0, 0, 0] == 40
 

@@ -39,8 +39,7 @@ def plain_clips(frames: Tensor, clips: Tensor, crops: int, side: int) -> Tensor:
         for numbers in clips.tolist():
             cut = [pictures[n, top : top + side, left : left + side] for n in numbers]
             channels = [
-                (np.stack(cut)[..., c].astype(np.float32) / np.float32(255) - np.float32(MEAN[c]))
-                / np.float32(STD[c])
+                (np.stack(cut)[..., c].astype(np.float32) / np.float32(255) - np.float32(MEAN[c])) / np.float32(STD[c])
                 for c in range(3)
             ]
             segments.append(np.stack(channels))
@@ -146,6 +145,4 @@ def test_a_gpu_gives_the_clips_of_the_cpu(config: ViewsConfig, resolution: int) 
     clips = torch.tensor([[0, 1, 2, 3], [2, 2, 4, 1]])
     found = clips_of(frames.cuda(), clips, config, resolution)
     assert found.device.type == "cuda"
-    torch.testing.assert_close(
-        found.cpu(), plain_clips(frames, clips, config.crops, resolution), rtol=1e-6, atol=1e-6
-    )
+    torch.testing.assert_close(found.cpu(), plain_clips(frames, clips, config.crops, resolution), rtol=1e-6, atol=1e-6)

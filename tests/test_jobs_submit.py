@@ -1,0 +1,130 @@
+"""Submitting to a real Ray head on loopback, with token authentication on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.conftest import WriteVideo
+from rich.console import Console
+from tests.small_road import finish, open_context, write_experiment, write_faces
+
+from distributed.errors import UserError
+from jobs.submit import pack_upload, submit
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head node: its job server, and the environment that holds its token."""
+
+    address: str
+    environment: dict[str, str]
+
+    def fersweep(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "jobs", *map(str, arguments), "--address", self.address]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    """`ray start --head` on loopback alone, with a token of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="head-", dir="/tmp"))  # Ray's socket paths must stay short
+    token = folder / "token"
+    token.write_text(uuid.uuid4().hex)
+    gcs, dashboard, client, agent = free_ports(4)
+    binaries = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{binaries}:{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+    }
+    environment.pop("RAY_ADDRESS", None)
+    start = f"""start --head --block --node-ip-address 127.0.0.1 --port {gcs} --ray-client-server-port {client}
+        --dashboard-host 127.0.0.1 --dashboard-port {dashboard} --dashboard-agent-listen-port {agent} --num-cpus 2
+        --disable-usage-stats --temp-dir {folder}/ray"""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [binaries / "ray", *start.split()], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield Head(f"http://127.0.0.1:{dashboard}", environment)
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_stage_runs_as_a_job_and_its_exit_code_comes_back(
+    tmp_path: Path, write_video: WriteVideo, head: Head
+) -> None:
+    videos = write_faces(tmp_path / "videos", write_video, actors=range(1, 3), emotions=range(1, 3))
+    experiment = write_experiment(tmp_path, videos)
+    for attempt in range(30):  # the head needs some seconds before its job server answers
+        code, output = finish(head.fersweep("submit", "index", experiment))
+        if "no Ray job server answers" not in output:
+            break
+        assert attempt < 29, output
+    assert code == 0, output
+    assert "index: 4 videos of 2 actors in 8 classes" in output
+    assert "succeeded" in output
+    assert open_context(experiment).manifest().table.num_rows == 4  # written by the job into the shared workspace
+
+    shutil.rmtree(videos)
+    code, output = finish(head.fersweep("submit", "index", experiment))
+    assert code == 2, output
+    assert f"data.root: {videos} is not a folder" in output and "failed" in output
+
+
+def test_without_the_token_nothing_is_accepted(tmp_path: Path, head: Head) -> None:
+    wrong = tmp_path / "token"
+    wrong.write_text(uuid.uuid4().hex)
+    stranger = Head(head.address, {**head.environment, "RAY_AUTH_TOKEN_PATH": str(wrong)})
+    code, output = finish(stranger.fersweep("submit", "demo"))
+    assert code == 2, output
+    assert "RAY_AUTH_TOKEN_PATH" in output and "Traceback" not in output
+
+
+def test_no_server_an_unknown_stage_and_a_missing_file() -> None:
+    console = Console(quiet=True)
+    with pytest.raises(UserError, match="no such stage; choose run, demo, index"):
+        submit("train", None, "http://127.0.0.1:1", console)
+    with pytest.raises(UserError, match="give the experiment file"):
+        submit("run", None, "http://127.0.0.1:1", console)
+    with pytest.raises(UserError, match=r"--address http://127\.0\.0\.1:1: no Ray job server answers"):
+        submit("demo", None, "http://127.0.0.1:1", console)
+
+
+def test_the_upload_is_code_and_the_checked_experiment_alone(tmp_path: Path, write_video: WriteVideo) -> None:
+    videos = write_faces(tmp_path / "videos", write_video, actors=range(1, 2), emotions=range(1, 2))
+    experiment = write_experiment(tmp_path, videos)
+    upload = tmp_path / "upload"
+    upload.mkdir()
+    size = pack_upload(upload, experiment)
+    files = [file.relative_to(upload) for file in upload.rglob("*") if file.is_file()]
+    assert {file.parts[0] for file in files} == {"distributed", "jobs", "search_spaces", "tracking", "experiment.yaml"}
+    assert {file.suffix for file in files} <= {".py", ".typed", ".safetensors", ".yaml", ""}
+    assert size == sum((upload / file).stat().st_size for file in files) < 20_000_000
+    sent = open_context(upload / "experiment.yaml").experiment
+    assert sent == open_context(experiment).experiment  # paths are absolute, so the folder does not matter
