@@ -59,7 +59,7 @@ def clip_indices(
     last = min(window, num_frames) - 1
     clip = _padded(last, last // frame_step, frames_per_clip)
     step = (num_frames - window) // (segments - 1) if num_frames > window and segments > 1 else 0
-    plan: Indices = clip[None, :] + np.arange(segments)[:, None] * step
+    plan: Indices = clip[None, :] + np.arange(segments, dtype=np.int64)[:, None] * step
     return plan
 
 
@@ -90,4 +90,5 @@ def _padded(last: int, distinct: int, count: int) -> Indices:
     """`distinct` points from 0 to `last`, the end repeated up to `count`, kept below `last`."""
     points = np.concatenate([np.linspace(0, last, num=distinct), np.full(count - distinct, float(last))])
     # One frame leaves nothing below `last`; it is then shown again and again.
-    return np.clip(points, 0, max(last - 1, 0)).astype(np.int64)
+    clip: Indices = np.clip(points, 0, max(last - 1, 0)).astype(np.int64)
+    return clip
