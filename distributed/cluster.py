@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,20 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def errors_of_workers() -> Iterator[None]:
+    """Raise what a worker has for the user (its UserError, a full disk) as itself, without Ray's wrapping."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            cause = getattr(cause, "cause", None) or cause.__cause__
+            if isinstance(cause, UserError) or (isinstance(cause, OSError) and cause.errno == errno.ENOSPC):
+                raise cause from None
+        raise
 
 
 def total_resources() -> tuple[float, float]:

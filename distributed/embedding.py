@@ -16,7 +16,7 @@ import pyarrow as pa
 import ray
 from ray.data import DataContext
 
-from distributed.cluster import total_resources
+from distributed.cluster import errors_of_workers, total_resources
 from distributed.embedding_workers import EmbeddingSettings, EncodeParts, decode_part, fingerprint
 from distributed.encoders import check_weights, encoder_spec
 from distributed.errors import UserError
@@ -64,6 +64,7 @@ def plan_store(manifest: Manifest, settings: EmbeddingSettings) -> StoreHeader:
         num_videos=len(manifest.table),
         videos_per_part=per_part,
         parts_per_shard=parts_per_shard(row_bytes, per_part * len(views)),
+        clips_per_batch=settings.embedding.clips_per_batch,
     )
 
 
@@ -162,7 +163,8 @@ def _run_graph(
             num_cpus=config.encoder_cpus,
             num_gpus=encoder_gpus or None,
         )
-        yield from encoded.iter_rows()
+        with errors_of_workers():
+            yield from encoded.iter_rows()
 
 
 def _part_table(header: StoreHeader, manifest: Manifest, part: int) -> pa.Table:
@@ -178,7 +180,8 @@ def _seal(store: TokenStore, shard: int) -> None:
 
 def _seal_ready(store: TokenStore) -> None:
     """Sealing reads tokens, so it happens on a worker."""
-    ray.get([_seal.remote(store, shard) for shard in store.sealable_shards()])
+    with errors_of_workers():
+        ray.get([_seal.remote(store, shard) for shard in store.sealable_shards()])
 
 
 def _reopen_changed(store: TokenStore, manifest: Manifest) -> None:

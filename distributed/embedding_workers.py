@@ -22,7 +22,10 @@ from distributed.views import ViewsConfig, evaluation_clips, short_side
 
 
 class EmbeddingConfig(BaseModel):
-    """How the work is cut and what it may use; of these only `videos_per_task` shapes the store."""
+    """How the work is cut, and what it may use.
+
+    The cut shapes the store: what is encoded together decides the last bits of its tokens.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     videos_per_task: int = Field(4, ge=1, description="videos that are decoded and encoded together")

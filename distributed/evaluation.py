@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import save as save_safetensors
 
 from distributed import metrics
+from distributed.cluster import errors_of_workers
 from distributed.errors import UserError
 from distributed.folds import Fold
 from distributed.labelled_tokens import LabelledTokens
@@ -100,7 +101,8 @@ def evaluate_folds(jobs: Sequence[FoldEvaluation], on_fold: Callable[[Record], N
     while running:
         (ended, *_), _ = ray.wait(list(running), num_returns=1)
         job = running.pop(ended)
-        ray.get(ended)
+        with errors_of_workers():
+            ray.get(ended)
         on_fold(job.results.read_json(result_name(job.fold.index)))
     return [job.results.read_json(result_name(job.fold.index)) for job in jobs]
 

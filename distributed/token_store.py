@@ -61,6 +61,7 @@ class StoreHeader:
     num_videos: int
     videos_per_part: int
     parts_per_shard: int
+    clips_per_batch: int
     format_version: int = FORMAT_VERSION
 
     @property

@@ -16,7 +16,7 @@ from jobs.sweep import fold_searches, found_records
 from jobs.tracked import tracked_sweep
 from jobs.versions import code_version, library_versions
 from tracking.records import SCORES, mean_std, percent
-from tracking.report import ReportData, render_html, render_markdown
+from tracking.report import ReportData, figure_files, render_html, render_markdown
 
 _TINY_NOTE = (
     "The encoder of this run is the tiny one that comes with fersweep. It was trained on drawn faces from the "
@@ -35,7 +35,7 @@ def report(context: Context, manifest: Manifest, store: TokenStore) -> Storage:
         for name, text in files.items():
             folder.write_bytes(name, text.encode() if isinstance(text, str) else text)
         with tracked_sweep(context, manifest, store, settings) as tracked:
-            tracked.log_files(files)
+            tracked.log_files({**files, **figure_files(data)})
     context.say(f"report: {folder.uri}/report.html")
     return folder
 

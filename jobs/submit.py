@@ -43,7 +43,8 @@ def submit(stage: str, experiment: Path | None, address: str, console: Console) 
                 f"--address {address}: no Ray job server answers ({error}); is the cluster up, and does "
                 "RAY_AUTH_TOKEN_PATH name its token?"
             ) from error
-        arguments = [stage] if experiment is None else [stage, "experiment.yaml"]
+        # A job's own folder goes when the job ends.
+        arguments = [stage, "--folder $HOME/fersweep-demo"] if experiment is None else [stage, "experiment.yaml"]
         job = client.submit_job(entrypoint=f"python -m jobs {' '.join(arguments)}", runtime_env={"working_dir": folder})
     console.print(f"job {job}: {size / 1e6:.1f} MB sent to {address}")
     asyncio.run(_follow(client, job, console))

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 import yaml
-from tests.conftest import WriteVideo
 from rich.console import Console
 
 from distributed.encoders.vjepa import VisionTransformer
@@ -23,6 +22,7 @@ from distributed.storage import Storage
 from distributed.token_store import TokenStore
 from jobs.context import Context
 from jobs.experiment import load_experiment
+from tests.conftest import WriteVideo
 
 EMOTIONS = range(1, 9)
 

@@ -51,6 +51,7 @@ def synthetic_store(
         num_videos=len(ids),
         videos_per_part=len(ids),
         parts_per_shard=1,
+        clips_per_batch=1,
     )
     store = TokenStore(Storage.at(folder), header)
     store.create()

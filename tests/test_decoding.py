@@ -17,10 +17,10 @@ import decord
 import numpy as np
 import psutil
 import pytest
-from tests.conftest import WriteVideo
 
 from distributed.clips import ClipsConfig, clip_indices
 from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig, resized_size
+from tests.conftest import WriteVideo
 
 CLIPS = ClipsConfig(segments=3, frames_per_clip=8, frame_step=2)
 

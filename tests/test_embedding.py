@@ -8,17 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.conftest import WriteVideo
-from tests.small_road import (
-    fersweep,
-    files_of,
-    finish,
-    kill_when,
-    open_context,
-    open_store,
-    write_experiment,
-    write_faces,
-)
 
 from distributed.decoding import DecodedVideo, Decoder
 from distributed.embedding import EmbeddingProgress, check_room, embed, plan_store
@@ -30,6 +19,17 @@ from distributed.pooling import pool_tokens
 from distributed.token_reader import TokenReader
 from distributed.token_store import TokenStore
 from distributed.views import evaluation_clips, short_side
+from tests.conftest import WriteVideo
+from tests.small_road import (
+    fersweep,
+    files_of,
+    finish,
+    kill_when,
+    open_context,
+    open_store,
+    write_experiment,
+    write_faces,
+)
 
 FEW = range(1, 3)
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 from safetensors.torch import load as load_safetensors
-from tests.synthetic import NAMES, synthetic_tokens
 
 from distributed.errors import UserError
 from distributed.evaluation import FoldEvaluation, evaluate_folds, paper_recipe, refit_and_score, winner_of
 from distributed.storage import Storage
 from distributed.training import TrainingConfig
 from search_spaces.family import build_probe
+from tests.synthetic import NAMES, synthetic_tokens
 
 WINNER: dict[str, Any] = {
     "trial": 3,

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.conftest import WriteVideo
 from rich.console import Console
-from tests.small_road import finish, open_context, write_experiment, write_faces
 
 from distributed.errors import UserError
 from jobs.submit import pack_upload, submit
+from tests.conftest import WriteVideo
+from tests.small_road import finish, open_context, write_experiment, write_faces
 
 
 @dataclass(frozen=True)

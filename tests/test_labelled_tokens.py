@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from tests.synthetic import synthetic_manifest, synthetic_store
 
 from distributed.folds import FoldsConfig
 from distributed.labelled_tokens import label_tokens
+from tests.synthetic import synthetic_manifest, synthetic_store
 
 
 def names(ids: tuple[str, ...], rows: np.ndarray) -> set[str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.synthetic import synthetic_tokens
 
 from distributed.search import SearchConfig, derived_seed, read_packs
 from distributed.storage import Storage
 from distributed.sweep import FoldSearch, SweepConfig, run_sweep
 from distributed.training import TrainingConfig
+from tests.synthetic import synthetic_tokens
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 Records = dict[tuple[int, int], dict[str, Any]]

@@ -9,11 +9,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from tests.test_token_store import HEADER, make, tokens_of, write_parts
 
 from distributed.errors import UserError
 from distributed.token_reader import TokenReader
 from distributed.token_store import TokenRow
+from tests.test_token_store import HEADER, make, tokens_of, write_parts
 
 
 @pytest.mark.parametrize(("dtype", "places"), [("float16", 1e-3), ("bfloat16", 1e-2)])

@@ -31,6 +31,7 @@ HEADER = StoreHeader(
     num_videos=7,
     videos_per_part=2,
     parts_per_shard=2,
+    clips_per_batch=16,
 )
 
 

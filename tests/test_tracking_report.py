@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.tracking_records import LABELS, sweep
-from tracking.report import ReportData, render_html, render_markdown
+from tracking.report import ReportData, figure_files, render_html, render_markdown
 
 FOLDS, PROBES = sweep(folds=2, trials=16)
 DATA = ReportData(
@@ -176,3 +176,9 @@ def test_markdown_tables_have_as_many_cells_as_their_heads() -> None:
 def test_a_code_block_cannot_be_ended_by_its_content() -> None:
     text = render_markdown(replace(DATA, experiment="a: '````'\n# not a heading"))
     assert "`````\na: '````'\n# not a heading\n`````\n" in text
+
+
+def test_every_figure_is_a_png_named_after_its_section() -> None:
+    files = figure_files(DATA)
+    assert {"figures/test-scores-of-every-fold.png", "figures/search.png", "figures/learning-curves.png"} <= set(files)
+    assert all(content.startswith(b"\x89PNG") for content in files.values())

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from tracking import records as rec
-from tracking.figures import to_svg
+from tracking.figures import to_png, to_svg
 from tracking.report_sections import ReportData as ReportData
 from tracking.report_sections import Section, sections
 from tracking.report_style import CSS, HTML, MARKDOWN
@@ -45,6 +45,16 @@ def render_markdown(data: ReportData) -> str:
     )
     environment.filters["fenced"] = _fenced
     return environment.from_string(MARKDOWN).render(**_view(data)).strip() + "\n"
+
+
+def figure_files(data: ReportData) -> dict[str, bytes]:
+    """The report's figures as PNG files, named after the sections that they stand in."""
+    drawn = [(section.title, section.figure) for section in sections(data)]
+    return {f"figures/{_slug(title)}.png": to_png(figure()) for title, figure in drawn if figure is not None}
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 class _Raw(str):
