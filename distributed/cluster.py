@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import socket
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import ray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from distributed.errors import UserError
 
@@ -21,13 +24,19 @@ class ClusterConfig(BaseModel):
     address: str | None = None
     num_cpus: int | None = Field(None, ge=1, description="processors to use on this machine; all by default")
 
+    @model_validator(mode="after")
+    def _num_cpus_is_used(self) -> Self:
+        if self.address is not None and self.num_cpus is not None:
+            raise ValueError("num_cpus is for this machine's own Ray and not used with an address; remove one of them")
+        return self
+
 
 @contextmanager
 def ray_session(config: ClusterConfig) -> Iterator[None]:
     """Ray for the length of the block; one that runs already in this process is used and left running.
 
     Raises:
-        UserError: there is no cluster at the address.
+        UserError: there is no cluster at the address, or it does not take this machine's token.
     """
     if ray.is_initialized():
         yield
@@ -37,12 +46,16 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
+    else:
+        _refuse_silence(address)
     try:
         ray.init(address=address, **options)
     except ConnectionError as error:
+        raise _no_cluster(address, error) from error
+    except ray.exceptions.AuthenticationError as error:
         raise UserError(
-            f"cluster.address is {address!r}, and no Ray cluster answers there ({error}); start one with "
-            "`ray up cluster.yaml`, or remove the key to work on this machine"
+            f"cluster.address is {address!r}, and the cluster there does not take this machine's token; let "
+            "RAY_AUTH_TOKEN_PATH name a file that holds the cluster's"
         ) from error
     try:
         yield
@@ -50,17 +63,43 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
         ray.shutdown()
 
 
+def _refuse_silence(address: str) -> None:
+    """Ray itself asks for many minutes where nobody answers."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(f"cluster.address is {address!r}; write it host:port, ray://host:port or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> UserError:
+    return UserError(
+        f"cluster.address is {address!r}, and no Ray cluster answers there ({error}); start one with "
+        "`ray up cluster.yaml`, or remove the key to work on this machine"
+    )
+
+
 @contextmanager
 def errors_of_workers() -> Iterator[None]:
     """Raise what a worker has for the user (its UserError, a full disk) as itself, without Ray's wrapping."""
     try:
         yield
-    except ray.exceptions.RayError as error:
+    except (ray.exceptions.RayError, RuntimeError) as error:
         cause: BaseException | None = error
         while cause is not None:
             cause = getattr(cause, "cause", None) or cause.__cause__
             if isinstance(cause, UserError) or (isinstance(cause, OSError) and cause.errno == errno.ENOSPC):
                 raise cause from None
+        # On the way from process to process causes of causes are lost; their words are in the traceback's text.
+        text = "".join(traceback.format_exception(error))
+        if told := re.search(rf"^{UserError.__module__}\.UserError: (.+?)\n(?=\s*\n|\S+: |\Z)", text, re.M | re.S):
+            raise UserError(told[1]) from None
+        if os.strerror(errno.ENOSPC) in text:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
         raise
 
 

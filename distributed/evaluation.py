@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -87,8 +88,12 @@ def paper_recipe(heads: int) -> Record:
     return {"trial": None, "family": "attentive", "params": params, "score": None}
 
 
-def evaluate_folds(jobs: Sequence[FoldEvaluation], on_fold: Callable[[Record], None]) -> list[Record]:
+def evaluate_folds(
+    jobs: Sequence[FoldEvaluation], on_fold: Callable[[Record], None], *, cpus: float = 1, gpus: float = 0
+) -> list[Record]:
     """Refit and score every fold that has no result yet, all at once; `on_fold` hears of each once.
+
+    `cpus` and `gpus` are what a fold books.
 
     Returns the fold records in the order of `jobs`.
     """
@@ -97,7 +102,8 @@ def evaluate_folds(jobs: Sequence[FoldEvaluation], on_fold: Callable[[Record], N
         if job.results.exists(result_name(job.fold.index)):
             on_fold(job.results.read_json(result_name(job.fold.index)))
         else:
-            running[_evaluate_fold.remote(job)] = job
+            task = _evaluate_fold.options(num_cpus=cpus, num_gpus=gpus)
+            running[task.remote(job, max(1, math.floor(cpus)))] = job
     while running:
         (ended, *_), _ = ray.wait(list(running), num_returns=1)
         job = running.pop(ended)
@@ -111,10 +117,10 @@ def result_name(fold: int) -> str:
     return f"fold-{fold}.json"
 
 
-@ray.remote(num_cpus=1, max_retries=2)  # type: ignore[untyped-decorator]
-def _evaluate_fold(job: FoldEvaluation) -> None:
+@ray.remote(max_retries=2)  # type: ignore[untyped-decorator]
+def _evaluate_fold(job: FoldEvaluation, threads: int) -> None:
     """The weights and predictions are written first: a fold counts once its record is there."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     record, weights, predictions = refit_and_score(job)
     job.results.write_bytes(f"fold-{job.fold.index}.safetensors", save_safetensors(weights))
     sink = io.BytesIO()

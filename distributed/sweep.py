@@ -108,7 +108,7 @@ def run_sweep(jobs: Sequence[FoldSearch], config: SweepConfig, on_pack: Callable
     """
     heard: dict[int, set[int]] = {job.fold: set() for job in jobs}
     _report_new(jobs, heard, on_pack)
-    resources = _resources(config, len(jobs))
+    resources = trial_resources(config, len(jobs))
     running = [
         _search_fold.remote(job, config, resources) for job in jobs if len(heard[job.fold]) < job.search.num_packs
     ]
@@ -135,8 +135,8 @@ def _report_new(
             on_pack(records)
 
 
-def _resources(config: SweepConfig, num_folds: int) -> dict[str, float]:
-    """What one trial books, for Tune."""
+def trial_resources(config: SweepConfig, num_folds: int) -> dict[str, float]:
+    """The `cpu` and `gpu` that one trial books; the folds share what there is."""
     cpus, gpus = total_resources()
     at_once = num_folds * config.packs_at_once
     gpu_share = min(1.0, math.floor(100 * gpus / at_once) / 100)

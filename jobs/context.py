@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console
 
 from distributed.embedding import plan_store
+from distributed.errors import UserError
 from distributed.folds import Fold
 from distributed.labelled_tokens import LabelledTokens, label_tokens
 from distributed.manifest import Manifest
 from distributed.settings import settings_key
 from distributed.storage import Storage
-from distributed.token_store import TokenStore
+from distributed.token_store import StoreHeader, TokenStore
 from jobs.experiment import Experiment
 from jobs.workspace import Workspace
 
@@ -38,12 +39,28 @@ class Context:
         """The token store of these settings, which may not be there yet."""
         header = plan_store(manifest, self.experiment.embedding_settings)
         place = self.experiment.tokens.store
-        storage = Storage.at(place) if place else self.workspace.folder("tokens", header.to_json())
+        storage = Storage.at(place) if place else self.workspace.folder("tokens", self._tokens(header))
         return TokenStore(storage, header)
 
+    def _tokens(self, header: StoreHeader) -> dict[str, Any]:
+        """What names the tokens: another folder may hold other videos under the same names."""
+        return {"header": header.to_json(), "root": self.experiment.data.root}
+
     def labelled(self, manifest: Manifest, store: TokenStore) -> tuple[LabelledTokens, list[Fold]]:
-        """The videos that have tokens, and their folds; refuses an incomplete store."""
-        return label_tokens(manifest, TokenStore.open(store.storage), self.experiment.folds)
+        """The videos that have tokens, and their folds.
+
+        Raises:
+            UserError: the store is not there, not complete, or was made with other settings.
+        """
+        TokenStore.open(store.storage)
+        store.create()  # the header is there, so it is compared
+        if not store.complete:
+            left = sum(len(store.header.videos_of(part)) for part in store.missing_parts())
+            raise UserError(
+                f"{store.storage.uri}: {left} of {store.header.num_videos} videos are not embedded yet; run "
+                "`fersweep embed` first, which goes on where it stopped"
+            )
+        return label_tokens(manifest, store, self.experiment.folds)
 
     def manifest(self) -> Manifest:
         """What the index stage listed last."""
@@ -60,7 +77,7 @@ class Context:
         failed = [failure.video_id for failure in store.failures()]
         tokens = {
             "manifest": manifest.content_hash,
-            "tokens": settings_key(store.header.to_json()),
+            "tokens": settings_key(self._tokens(store.header)),
             "failed": failed,
         }
         return {**tokens, **sections, "packs_at_once": self.experiment.sweep.packs_at_once}

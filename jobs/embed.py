@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from distributed.cluster import ray_session
+from distributed.cluster import ray_session, total_resources
 from distributed.embedding import EmbeddingProgress, check_room, embed
+from distributed.errors import UserError
 from distributed.manifest import Manifest
 from distributed.token_store import TokenStore
 from jobs.context import Context
@@ -18,7 +19,7 @@ def embed_videos(context: Context, manifest: Manifest) -> TokenStore:
     store = context.store(manifest)
     header = store.header
     chosen = {key: value for key, value in header.to_json().items() if key not in _DERIVED}
-    with context.workspace.stage("embed", chosen):
+    with context.workspace.stage("embed", chosen, done=store.complete):
         store.create()
         needed = check_room(store)
         context.say(
@@ -26,6 +27,8 @@ def embed_videos(context: Context, manifest: Manifest) -> TokenStore:
             f"{header.predicted_bytes / 1e6:.1f} MB of tokens, {needed / 1e6:.1f} MB of them to make"
         )
         with ray_session(context.experiment.cluster), progress(context.console, "embed") as report:
+            if context.experiment.encoder.device == "cuda" and not total_resources()[1]:
+                raise UserError("encoder.device is cuda, and Ray finds no GPU here; set it to auto or cpu")
 
             def on_progress(state: EmbeddingProgress) -> None:
                 report(state.done, state.total, state.failed)

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 from distributed.cluster import ray_session
 from distributed.errors import UserError
-from distributed.evaluation import FoldEvaluation, evaluate_folds, paper_recipe, winner_of
+from distributed.evaluation import FoldEvaluation, evaluate_folds, paper_recipe, result_name, winner_of
 from distributed.manifest import Manifest
 from distributed.search import Record, derived_seed
-from distributed.storage import Storage
-from distributed.sweep import FoldSearch
+from distributed.sweep import FoldSearch, trial_resources
 from distributed.token_store import TokenStore
 from jobs.context import Context
 from jobs.progress import progress
+from jobs.results import evaluation_settings, results_folder, sweep_key_settings
 from jobs.sweep import fold_searches, found_records
 from jobs.tracked import tracked_sweep
-
-
-def evaluation_settings(context: Context, manifest: Manifest, store: TokenStore) -> dict[str, Any]:
-    """What decides the scores: with the fixed recipe the search has no part in them."""
-    settings = context.search_settings(manifest, store)
-    selection = context.experiment.evaluate.selection
-    if selection == "paper":
-        settings = {key: value for key, value in settings.items() if key not in ("search", "packs_at_once")}
-    return {**settings, "evaluate": context.experiment.evaluate.model_dump(mode="json")}
-
-
-def sweep_key_settings(context: Context, manifest: Manifest, store: TokenStore) -> dict[str, Any]:
-    """What names the sweep in MLflow: its search or, with the fixed recipe, its evaluation."""
-    nested = context.experiment.evaluate.selection == "nested"
-    settings = context.search_settings if nested else partial(evaluation_settings, context)
-    return settings(manifest, store)
-
-
-def results_folder(context: Context, manifest: Manifest, store: TokenStore) -> Storage:
-    return context.workspace.folder("evaluation", evaluation_settings(context, manifest, store))
 
 
 def evaluate(context: Context, manifest: Manifest, store: TokenStore) -> list[Record]:
@@ -63,21 +40,23 @@ def evaluate(context: Context, manifest: Manifest, store: TokenStore) -> list[Re
         )
         for fold in folds
     ]
-    done: list[Record] = []
+    scored = {fold.index for fold in folds if results.exists(result_name(fold.index))}
+    settings = evaluation_settings(context, manifest, store)
     with (
-        context.workspace.stage("evaluate", evaluation_settings(context, manifest, store)),
+        context.workspace.stage("evaluate", settings, done=len(scored) == len(folds)),
         tracked_sweep(context, manifest, store, sweep_key_settings(context, manifest, store)) as tracked,
         ray_session(experiment.cluster),
         progress(context.console, "evaluate") as report,
     ):
-        report(0, len(jobs), 0)
+        report(len(scored), len(jobs), 0)
 
         def on_fold(record: Record) -> None:
-            done.append(record)
             tracked.log_evaluation(record)
-            report(len(done), len(jobs), 0)
+            scored.add(record["fold"])
+            report(len(scored), len(jobs), 0)
 
-        records = evaluate_folds(jobs, on_fold)
+        booked = trial_resources(experiment.sweep, len(jobs))
+        records = evaluate_folds(jobs, on_fold, cpus=booked["cpu"], gpus=booked["gpu"])
         tracked.log_summary(records)
     return records
 

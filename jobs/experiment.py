@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -87,18 +88,34 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise UserError(f"{path}:\n" + "\n".join(_explain(item) for item in error.errors())) from error
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice; 01 is text, as in the names of videos, not an octal number."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        **yaml.SafeLoader.yaml_implicit_resolvers,
+        "0": [("tag:yaml.org,2002:str", re.compile("^0[0-9]+$")), *yaml.SafeLoader.yaml_implicit_resolvers["0"]],
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 _PATHS = ("workspace", "data.root", "data.table", "encoder.weights", "tokens.store")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UserError(
             f"{path}: the experiment file cannot be read ({error.strerror}); write one with `fersweep init ravdess DIR`"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a YAML file ({error}); check its indentation and quotes") from error
+        raise UserError(f"{path}: not a YAML file ({error}); check its indentation, quotes and keys") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no keys; write one with `fersweep init ravdess DIR`")
     return values
@@ -123,7 +140,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(place, dict):
             raise UserError(f"{override}: {section} is a value, not a section")
     try:
-        place[name] = yaml.safe_load(text)
+        place[name] = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise UserError(f"{override}: the value is not YAML ({error})") from error
     if key in _PATHS:

@@ -69,12 +69,14 @@ class _Lines:
         self._what = what
         self._pace = _Pace()
         self._last = float("-inf")
+        self._told: tuple[int, int, int] | None = None
 
     def __call__(self, done: int, total: int, failed: int) -> None:
         now = time.monotonic()
-        if now - self._last < _SECONDS_BETWEEN_LINES and done < total:
+        soon = now - self._last < _SECONDS_BETWEEN_LINES and done < total
+        if soon or self._told == (done, total, failed):
             return
-        self._last = now
+        self._last, self._told = now, (done, total, failed)
         per_second = self._pace.per_second(done)
         left = f", {(total - done) / per_second:.0f} s left" if per_second and done < total else ""
         rate = f", {per_second:.1f}/s" if per_second else ""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from distributed.evaluation import result_name
+from distributed.errors import UserError
 from distributed.manifest import Manifest
-from distributed.search import Record
 from distributed.storage import Storage
 from distributed.token_store import TokenStore
 from jobs.context import Context
-from jobs.evaluate import results_folder, sweep_key_settings
+from jobs.results import fold_records as fold_records
+from jobs.results import results_folder, sweep_key_settings
+from jobs.results import results_of as results_of
 from jobs.sweep import fold_searches, found_records
 from jobs.tracked import tracked_sweep
 from jobs.versions import code_version, library_versions
-from tracking.records import SCORES, mean_std, percent
 from tracking.report import ReportData, figure_files, render_html, render_markdown
 
 _TINY_NOTE = (
@@ -26,36 +26,25 @@ _TINY_NOTE = (
 
 
 def report(context: Context, manifest: Manifest, store: TokenStore) -> Storage:
-    """Write `report.html` and `report.md`, and log both with the sweep; returns their folder."""
+    """Write `report.html` and `report.md`, and log both with the sweep; returns their folder.
+
+    Raises:
+        UserError: no fold is evaluated.
+    """
     data = report_data(context, manifest, store)
     folder = results_folder(context, manifest, store).child("report")
-    files: dict[str, str | bytes] = {"report.html": render_html(data), "report.md": render_markdown(data)}
+    if not data.fold_records:
+        raise UserError(f"{folder.uri}: no fold is evaluated with these settings; run `fersweep evaluate` first")
+    files = {"report.html": render_html(data), "report.md": render_markdown(data)}
+    fresh = {n: t.encode() for n, t in files.items() if not folder.exists(n) or folder.read_bytes(n) != t.encode()}
     settings = sweep_key_settings(context, manifest, store)
-    with context.workspace.stage("report", settings):
-        for name, text in files.items():
-            folder.write_bytes(name, text.encode() if isinstance(text, str) else text)
+    with context.workspace.stage("report", settings, done=not fresh):
+        for name, content in fresh.items():
+            folder.write_bytes(name, content)
         with tracked_sweep(context, manifest, store, settings) as tracked:
             tracked.log_files({**files, **figure_files(data)})
     context.say(f"report: {folder.uri}/report.html")
     return folder
-
-
-def fold_records(context: Context, manifest: Manifest, store: TokenStore) -> list[Record]:
-    """The test scores that are there so far."""
-    results = results_folder(context, manifest, store)
-    _, folds = context.labelled(manifest, store)
-    names = [result_name(fold.index) for fold in folds]
-    return [results.read_json(name) for name in names if results.exists(name)]
-
-
-def results_of(context: Context) -> tuple[str, ...]:
-    """A line of results: UAR, WAR, macro F1 (mean ± deviation over folds, %), chance, the report's path."""
-    manifest = context.manifest()
-    store = context.store(manifest)
-    records = fold_records(context, manifest, store)
-    values = [mean_std([record["scores"][name] for record in records]) for name in SCORES]
-    page = results_folder(context, manifest, store).child("report", "report.html").uri
-    return (*(percent(*value) for value in values), percent(1 / len(manifest.label_names)), page)
 
 
 def report_data(context: Context, manifest: Manifest, store: TokenStore) -> ReportData:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distributed.cluster import ray_session
+from distributed.cluster import errors_of_workers, ray_session
 from distributed.evaluation import winner_of
 from distributed.manifest import Manifest
 from distributed.search import Record, derived_seed, read_packs
@@ -51,22 +51,22 @@ def sweep(context: Context, manifest: Manifest, store: TokenStore) -> None:
         return
     settings = context.search_settings(manifest, store)
     searches = fold_searches(context, manifest, store)
+    total = len(searches) * context.experiment.search.configurations
+    seen = {_number(record): record["state"] for record in found_records(searches)}
     with (
-        context.workspace.stage("sweep", settings),
+        context.workspace.stage("sweep", settings, done=len(seen) == total),
         tracked_sweep(context, manifest, store, settings) as tracked,
         ray_session(context.experiment.cluster),
         progress(context.console, "sweep") as report,
+        errors_of_workers(),
     ):
-        total = len(searches) * context.experiment.search.configurations
-        counts = {"done": 0, "failed": 0}
-        report(0, total, 0)
 
         def on_pack(records: list[Record]) -> None:
-            counts["done"] += len(records)
-            counts["failed"] += sum(record["state"] == "failed" for record in records)
             tracked.log_probes(records)
-            report(counts["done"], total, counts["failed"])
+            seen.update({_number(record): record["state"] for record in records})
+            report(len(seen), total, list(seen.values()).count("failed"))
 
+        on_pack([])
         run_sweep(searches, context.experiment.sweep, on_pack)
     for search in searches:
         records = found_records([search])
@@ -75,3 +75,7 @@ def sweep(context: Context, manifest: Manifest, store: TokenStore) -> None:
             f"  fold {search.fold}: {len(records)} configurations, best inner UAR {best['score']:.3f} "
             f"({best['family']}, configuration {best['trial']})"
         )
+
+
+def _number(record: Record) -> tuple[int, int]:
+    return record["fold"], record["trial"]

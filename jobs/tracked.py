@@ -63,8 +63,8 @@ def tracked_sweep(
 ) -> Iterator[TrackedSweep]:
     """The sweep of these settings as MLflow runs, ended with the block."""
     experiment = context.experiment
-    uri, artifacts = tracking_uris(context)
     try:
+        uri, artifacts = tracking_uris(context)
         tracker = Tracker(uri, experiment.tracking.experiment or experiment.name, artifacts)
     except ValueError as error:
         raise UserError(f"tracking.uri: {error}") from error

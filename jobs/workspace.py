@@ -38,8 +38,8 @@ class Workspace:
         return dict(self.storage.read_json(name)) if self.storage.exists(name) else {}
 
     @contextmanager
-    def stage(self, name: str, settings: dict[str, Any]) -> Iterator[None]:
-        """Say what changed since the last run of the stage; count the time that the block takes."""
+    def stage(self, name: str, settings: dict[str, Any], *, done: bool = False) -> Iterator[None]:
+        """Say what changed since the last run of the stage; count the block's time unless its work is `done`."""
         stages = self.stages()
         before = stages.get(name)
         if before is None or before["key"] != settings_key(settings):
@@ -47,6 +47,9 @@ class Workspace:
                 changes = differences(before["settings"], settings)
                 self.say(f"{name}: not what it was before ({'; '.join(changes)})")
             before = {"key": settings_key(settings), "settings": settings, "seconds": 0.0}
+        elif done:
+            yield
+            return
         started = time.monotonic()
         try:
             yield
