@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Mapping, Sequence
@@ -167,5 +168,6 @@ def _known_keys(sections: Sequence[Any]) -> list[str]:
     for section in sections:
         fields: Mapping[str, Any] = getattr(model, "model_fields", {})
         model = fields[section].annotation if section in fields else None
-    names = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
-    return list(names)
+    if dataclasses.is_dataclass(model):
+        return [field.name for field in dataclasses.fields(model)]
+    return list(getattr(model, "model_fields", {}))

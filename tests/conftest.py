@@ -9,6 +9,7 @@ os.environ["RAY_AUTH_MODE"] = "token"  # before Ray is imported, which reads it 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -16,6 +17,9 @@ import pytest
 import ray
 
 from distributed.cluster import ClusterConfig, ray_session
+
+if TYPE_CHECKING:
+    from tests.finished_run import FinishedRun
 
 WriteVideo = Callable[..., Path]
 
@@ -47,3 +51,11 @@ def shared_ray() -> Iterator[None]:
     with ray_session(ClusterConfig(num_cpus=2)):
         yield
     assert not ray.is_initialized()
+
+
+@pytest.fixture(scope="session")
+def finished_run(shared_ray: None, write_video: WriteVideo, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """One small run from video files to its report; tests may add to its workspace, not change what is there."""
+    from tests.finished_run import make_finished_run  # it needs what stands above
+
+    return make_finished_run(tmp_path_factory.mktemp("finished"), write_video)

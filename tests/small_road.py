@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import yaml
 from rich.console import Console
@@ -98,11 +99,15 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def kill_when(process: subprocess.Popen[str], moment: Callable[[], bool], *, timeout_s: float = 120) -> None:
-    """SIGKILL the driver alone once `moment` has come; what it had started must end by itself."""
+    """SIGKILL the driver alone once `moment` has come; what it had started must end by itself, and is awaited."""
     deadline = time.monotonic() + timeout_s
     while not moment():
         assert process.poll() is None, f"ended before the moment to kill it: {process.communicate()[0]}"
         assert time.monotonic() < deadline, "the moment to kill it never came"
         time.sleep(0.02)
+    started = psutil.Process(process.pid).children(recursive=True)
+    workers = [child for child in started if not child.name().endswith("Agent")]  # those of Ray stay a minute more
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    alive = psutil.wait_procs(workers, timeout=60)[1]
+    assert not alive, f"still there a minute after the driver was killed: {alive}"

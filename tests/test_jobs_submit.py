@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from distributed.errors import UserError
+from jobs.report import fold_records, results_of
 from jobs.submit import pack_upload, submit
 from tests.conftest import WriteVideo
 from tests.small_road import finish, open_context, write_experiment, write_faces
@@ -57,6 +59,7 @@ def head() -> Iterator[Head]:
     environment = {
         **os.environ,
         "PATH": f"{binaries}:{os.environ['PATH']}",
+        "HOME": str(folder),  # where a submitted demo writes
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
     }
@@ -128,3 +131,21 @@ def test_the_upload_is_code_and_the_checked_experiment_alone(tmp_path: Path, wri
     assert size == sum((upload / file).stat().st_size for file in files) < 20_000_000
     sent = open_context(upload / "experiment.yaml").experiment
     assert sent == open_context(experiment).experiment  # paths are absolute, so the folder does not matter
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_runs_as_a_job_and_its_winners_read_three_times_chance(head: Head) -> None:
+    """Both sets of drawn faces, from video files to reports, on the cluster; the first of the three seeds tested."""
+    process = head.fersweep("submit", "demo")
+    output, _ = process.communicate(timeout=800)
+    assert process.returncode == 0, output
+    folder = Path(head.environment["HOME"]) / "fersweep-demo"
+    assert f"fersweep dashboard {folder / 'workspace'}" in output
+    for dataset, num_videos, num_classes in [("ravdess", 384, 8), ("crema-d", 216, 6)]:
+        context = open_context(folder / f"demo-{dataset}.yaml")
+        manifest = context.manifest()
+        assert (len(manifest.table), len(manifest.label_names)) == (num_videos, num_classes)
+        records = fold_records(context, manifest, context.store(manifest))
+        assert len(records) == 5
+        assert np.mean([record["scores"]["uar"] for record in records]) >= 3 / num_classes
+        assert Path(results_of(context)[-1]).read_text(encoding="utf-8").startswith("<!doctype html>")
