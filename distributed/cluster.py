@@ -52,11 +52,6 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
         ray.init(address=address, **options)
     except ConnectionError as error:
         raise _no_cluster(address, error) from error
-    except ray.exceptions.AuthenticationError as error:
-        raise UserError(
-            f"cluster.address is {address!r}, and the cluster there does not take this machine's token; let "
-            "RAY_AUTH_TOKEN_PATH name a file that holds the cluster's"
-        ) from error
     try:
         yield
     finally:
@@ -64,22 +59,26 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
 
 
 def _refuse_silence(address: str) -> None:
-    """Ray itself asks for many minutes where nobody answers."""
+    """Ray itself asks for many minutes where nobody answers, or somebody who is no Ray cluster."""
     if address in ("auto", "local"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(f"cluster.address is {address!r}; write it host:port, ray://host:port or auto")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=10) as connection:
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")  # how every gRPC connection begins
+            answer = connection.recv(6)
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, error) from error
+    if answer.startswith(b"HTTP/1"):
+        raise _no_cluster(address, ValueError("a web server does; the port of jobs is another one"))
 
 
 def _no_cluster(address: str | None, error: Exception) -> UserError:
     return UserError(
         f"cluster.address is {address!r}, and no Ray cluster answers there ({error}); start one with "
-        "`ray up cluster.yaml`, or remove the key to work on this machine"
+        "`ray up cluster.yaml`, let RAY_AUTH_TOKEN_PATH name its token, or remove the key to work on this machine"
     )
 
 

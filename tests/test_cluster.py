@@ -1,12 +1,15 @@
-"""Starting Ray here, joining a cluster, and workers' errors without their wrapping."""
+"""Ray on this machine and elsewhere: its token, an address where nobody answers, and what its workers say."""
 
 from __future__ import annotations
 
 import errno
-import importlib
+import http.server
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import ray
@@ -14,51 +17,133 @@ import ray
 from distributed.cluster import ClusterConfig, errors_of_workers, ray_session, total_resources
 from distributed.errors import UserError
 
+ROOT = Path(__file__).parent.parent
+JOIN = """
+import sys, time
+from distributed.cluster import ClusterConfig, ray_session
+from distributed.errors import UserError
+for address in sys.argv[1:]:
+    started = time.monotonic()
+    try:
+        with ray_session(ClusterConfig(address=address)):
+            import ray
+            print("joined", ray.get_runtime_context().gcs_address)
+    except UserError as error:
+        print(f"{time.monotonic() - started:.0f} s: {error}")
+"""
+ASK = """
+import sys
+from ray._raylet import GcsClient
+print(len(GcsClient(address=sys.argv[1]).get_all_node_info(timeout=10)), "nodes")
+"""
 
-@ray.remote  # type: ignore[untyped-decorator]
+
+def in_another_process(program: str, *arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def web_server() -> Iterator[str]:
+    """The address of something that listens and is no Ray."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_our_ray_answers_nobody_without_its_token() -> None:
+    address = ray.get_runtime_context().gcs_address
+    assert "1 nodes" in in_another_process(ASK, address)
+    assert "InvalidAuthToken" in in_another_process(ASK, address, RAY_AUTH_MODE="disabled")
+    assert "InvalidAuthToken" in in_another_process(ASK, address, RAY_AUTH_TOKEN="0" * 64)
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_an_address_is_joined_and_one_where_no_cluster_answers_is_a_users_mistake(web_server: str) -> None:
+    """In a process that has no Ray yet; Ray itself would wait for many minutes."""
+    ours = ray.get_runtime_context().gcs_address
+    silent = ["127.0.0.1:1", "ray://127.0.0.1:1", "no-such-host.invalid:6379", web_server]
+    output = in_another_process(JOIN, ours, *silent, "somewhere", "127.0.0.1:99999").splitlines()
+    assert output[0] == f"joined {ours}"
+    for address, line in zip(silent, output[1:], strict=False):
+        assert f"cluster.address is '{address}', and no Ray cluster answers there (" in line
+        assert "`ray up cluster.yaml`" in line and "RAY_AUTH_TOKEN_PATH" in line
+        assert int(line.split()[0]) <= 10, line
+    assert "a web server does" in output[4]
+    assert "cluster.address is 'somewhere'; write it host:port, ray://host:port or auto" in output[5]
+    assert "no Ray cluster answers there" in output[6] and len(output) == 7
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_ray_that_runs_already_is_used_and_left_running() -> None:
+    before = ray.get_runtime_context().gcs_address
+    with ray_session(ClusterConfig(address="127.0.0.1:1")):
+        assert ray.get_runtime_context().gcs_address == before
+    with pytest.raises(KeyError), ray_session(ClusterConfig()):
+        raise KeyError
+    assert ray.is_initialized() and ray.get_runtime_context().gcs_address == before
+    assert total_resources()[0] == 2.0
+
+
+def test_a_setting_that_would_not_be_used_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_cpus is for this machine's own Ray and not used with an address"):
+        ClusterConfig(address="head:6379", num_cpus=4)
+
+
+@ray.remote
 def fail(kind: str) -> None:
     if kind == "user":
-        raise UserError("clips.segments is 0; it must be at least 1")
+        raise UserError("tokens.pool: 3 does not divide 8;\nset it to space:2")
     if kind == "disk":
-        raise OSError(errno.ENOSPC, "No space left on device", "shard")
-    raise KeyError("ours")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/shard")
+    raise ZeroDivisionError("ours")
+
+
+@ray.remote
+class Fails:
+    """A worker whose construction fails: Ray hands on the text of its error alone."""
+
+    def __init__(self, kind: str) -> None:
+        ray.get(fail.remote(kind))
+
+    def ready(self) -> None:
+        """Never."""
 
 
 @pytest.mark.usefixtures("shared_ray")
-def test_a_running_ray_is_used_and_left_running() -> None:
-    with ray_session(ClusterConfig(num_cpus=1)):
-        assert total_resources() == (2.0, 0.0)  # the shared one, not one of a single CPU
-    assert ray.is_initialized()
-
-
-@pytest.mark.usefixtures("shared_ray")
-def test_connections_need_the_token() -> None:
-    """By Ray's own account, not only by the variable that asks for them."""
-    raylet = importlib.import_module("ray._raylet")
-
-    assert os.environ["RAY_AUTH_MODE"] == "token"
-    assert raylet.get_authentication_mode() == raylet.AuthenticationMode.TOKEN
-
-
-@pytest.mark.usefixtures("shared_ray")
-def test_what_a_worker_has_for_the_user_comes_back_as_itself() -> None:
-    with pytest.raises(UserError) as mistake, errors_of_workers():
+def test_what_a_worker_has_for_the_user_arrives_as_it_was_said() -> None:
+    wanted = "tokens.pool: 3 does not divide 8;\nset it to space:2"
+    with pytest.raises(UserError) as error, errors_of_workers():
         ray.get(fail.remote("user"))
-    assert str(mistake.value) == "clips.segments is 0; it must be at least 1"
-    with pytest.raises(OSError, match="No space left") as full, errors_of_workers():
-        ray.get(fail.remote("disk"))
-    assert full.value.errno == errno.ENOSPC
-    with pytest.raises(ray.exceptions.RayTaskError, match="ours"), errors_of_workers():
-        ray.get(fail.remote("bug"))
+    assert str(error.value) == wanted
+    with pytest.raises(UserError) as error, errors_of_workers():
+        ray.get(Fails.remote("user").ready.remote())
+    assert str(error.value) == wanted
+    with pytest.raises(UserError) as error, errors_of_workers():
+        try:
+            ray.get(fail.remote("user"))
+        except ray.exceptions.RayTaskError as inner:
+            raise RuntimeError("1 of 2 folds could not be searched") from inner
+    assert str(error.value) == wanted
 
 
-def test_an_address_where_nothing_answers_names_the_key() -> None:
-    """In a process of its own, since the shared Ray would be used."""
-    program = (
-        "from distributed.cluster import ClusterConfig, ray_session\n"
-        "with ray_session(ClusterConfig(address='127.0.0.1:1')): pass\n"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 1
-    assert "UserError: cluster.address is '127.0.0.1:1', and no Ray cluster answers there" in done.stderr
+@pytest.mark.usefixtures("shared_ray")
+def test_a_workers_full_disk_is_one_and_its_bugs_stay_bugs() -> None:
+    for call in (fail.remote, lambda kind: Fails.remote(kind).ready.remote()):
+        with pytest.raises(OSError, match="No space left") as error, errors_of_workers():
+            ray.get(call("disk"))
+        assert error.value.errno == errno.ENOSPC
+        with pytest.raises(ray.exceptions.RayError, match="ZeroDivisionError: ours"), errors_of_workers():
+            ray.get(call("bug"))
