@@ -67,12 +67,14 @@ def _refuse_silence(address: str) -> None:
         raise UserError(f"cluster.address is {address!r}; write it host:port, ray://host:port or auto")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=10) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") != "0":  # it speaks after a handshake alone
+                return
             connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")  # how every gRPC connection begins
-            answer = connection.recv(6)
+            frame = connection.recv(4)
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, error) from error
-    if answer.startswith(b"HTTP/1"):
-        raise _no_cluster(address, ValueError("a web server does; the port of jobs is another one"))
+    if frame[3:] != b"\x04":  # a frame of settings
+        raise _no_cluster(address, ValueError("something else does; the port of a job server is another one"))
 
 
 def _no_cluster(address: str | None, error: Exception) -> UserError:
@@ -91,8 +93,9 @@ def errors_of_workers() -> Iterator[None]:
         cause: BaseException | None = error
         while cause is not None:
             cause = getattr(cause, "cause", None) or cause.__cause__
-            if isinstance(cause, UserError) or (isinstance(cause, OSError) and cause.errno == errno.ENOSPC):
-                raise cause from None
+            known = isinstance(cause, UserError) or (isinstance(cause, OSError) and cause.errno == errno.ENOSPC)
+            if known and not isinstance(cause, ray.exceptions.RayError):
+                raise cause from None  # type: ignore[misc]
         # On the way from process to process causes of causes are lost; their words are in the traceback's text.
         text = "".join(traceback.format_exception(error))
         if told := re.search(rf"^{UserError.__module__}\.UserError: (.+?)\n(?=\s*\n|\S+: |\Z)", text, re.M | re.S):

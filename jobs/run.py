@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distributed.cluster import ray_session
+from distributed.folds import make_folds
 from distributed.manifest import Manifest
 from distributed.token_store import TokenStore
 from jobs.context import Context
@@ -24,8 +25,10 @@ _AFTER_EMBEDDING: dict[str, Callable[[Context, Manifest, TokenStore], object]] =
 
 
 def run_up_to(context: Context, last: str) -> None:
-    """Every stage up to `last`, on one Ray."""
+    """Every stage up to `last`, on one Ray. Folds that cannot be made are refused before hours of embedding."""
     manifest = index(context)
+    if last not in STAGES[:2]:
+        make_folds(manifest.table, manifest.label_names, context.experiment.folds)
     with ray_session(context.experiment.cluster):
         for name in STAGES[1 : STAGES.index(last) + 1]:
             _run(context, name, manifest)
