@@ -1,8 +1,7 @@
-"""What the workers of an embedding do: decode a part's videos, and turn their frames into tokens."""
+"""What the encoders of an embedding do: turn a part's decoded frames into tokens and write them to the store."""
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,15 +9,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pyarrow as pa
 import torch
-from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field
 
 from distributed.clips import ClipsConfig
-from distributed.decoding import DecodedVideo, Decoder, DecodingConfig
+from distributed.decoding import DecodingConfig
 from distributed.encoders import EncoderConfig, load_encoder
 from distributed.pooling import pool_tokens
 from distributed.token_store import TokenRow, TokensConfig, TokenStore, VideoFailure
-from distributed.views import ViewsConfig, evaluation_clips, short_side
+from distributed.views import ViewsConfig, evaluation_clips
 
 
 class EmbeddingConfig(BaseModel):
@@ -47,54 +45,6 @@ class EmbeddingSettings:
     decoding: DecodingConfig
     embedding: EmbeddingConfig
     max_failures: float = 0.01
-
-
-def decode_part(batch: pa.Table, settings: EmbeddingSettings, resolution: int) -> pa.Table:
-    """The frames of a part's videos as raw bytes, or the reasons why there are none."""
-    decoder = _worker_decoder(settings.decoding)
-    side = short_side(settings.views, resolution)
-    rows = []
-    for row in batch.to_pylist():
-        result = decoder.decode(row["path"], settings.clips, side)
-        if isinstance(result, DecodedVideo):
-            found = {
-                "pixels": result.frames.tobytes(),
-                "size": list(result.frames.shape[:3]),
-                "clips": result.clips.reshape(-1),
-                "reason": "",
-                "fingerprint": "",
-            }
-        else:
-            found = {"pixels": b"", "size": [0, 0, 0], "clips": [], "reason": result.reason}
-            found["fingerprint"] = fingerprint(row["path"])
-        rows.append({"part": row["part"], "video_id": row["video_id"], **found})
-    return pa.Table.from_pylist(rows, schema=_DECODED)
-
-
-_DECODED = pa.schema(
-    {
-        "part": pa.int64(),
-        "video_id": pa.string(),
-        "pixels": pa.large_binary(),
-        "size": pa.list_(pa.int64()),
-        "clips": pa.list_(pa.int64()),
-        "reason": pa.string(),
-        "fingerprint": pa.string(),
-    }
-)
-
-
-@functools.lru_cache(maxsize=1)
-def _worker_decoder(config: DecodingConfig) -> Decoder:
-    """One decoding process per worker, kept from task to task; it dies with the worker."""
-    return Decoder(config)
-
-
-def fingerprint(path: str) -> str:
-    """A file's size and modification time, or `missing`: enough to see that somebody mended it."""
-    filesystem, name = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
-    info = filesystem.get_file_info(name)
-    return f"{info.size}:{info.mtime_ns}" if info.type == fs.FileType.File else "missing"
 
 
 class EncodeParts:

@@ -32,6 +32,7 @@ ROAD = (
     "folds",
     "clips",
     "decoding",
+    "decode_task",
     "views",
     "encoders",
     "pooling",

@@ -1,0 +1,63 @@
+"""What a decoding task of an embedding does: the frames of a part's videos, or the reasons why there are none.
+
+It imports no torch: a node has many decoding processes, and torch costs each of them seconds and 200 MB.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import pyarrow as pa
+from pyarrow import fs
+
+from distributed.clips import ClipsConfig
+from distributed.decoding import DecodedVideo, Decoder, DecodingConfig
+
+_DECODED = pa.schema(
+    {
+        "part": pa.int64(),
+        "video_id": pa.string(),
+        "pixels": pa.large_binary(),
+        "size": pa.list_(pa.int64()),
+        "clips": pa.list_(pa.int64()),
+        "reason": pa.string(),
+        "fingerprint": pa.string(),
+    }
+)
+
+
+def decode_part(batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, short_side: int) -> pa.Table:
+    """The frames of a part's videos as raw bytes, or the reasons why there are none.
+
+    `batch` has the columns part, video_id and path; `short_side` is in pixels.
+    """
+    decoder = _worker_decoder(decoding)
+    rows = []
+    for row in batch.to_pylist():
+        result = decoder.decode(row["path"], clips, short_side)
+        if isinstance(result, DecodedVideo):
+            found = {
+                "pixels": result.frames.tobytes(),
+                "size": list(result.frames.shape[:3]),
+                "clips": result.clips.reshape(-1),
+                "reason": "",
+                "fingerprint": "",
+            }
+        else:
+            found = {"pixels": b"", "size": [0, 0, 0], "clips": [], "reason": result.reason}
+            found["fingerprint"] = fingerprint(row["path"])
+        rows.append({"part": row["part"], "video_id": row["video_id"], **found})
+    return pa.Table.from_pylist(rows, schema=_DECODED)
+
+
+@functools.lru_cache(maxsize=1)
+def _worker_decoder(config: DecodingConfig) -> Decoder:
+    """One decoding process per worker, kept from task to task; it dies with the worker."""
+    return Decoder(config)
+
+
+def fingerprint(path: str) -> str:
+    """A file's size and modification time, or `missing`: enough to see that somebody mended it."""
+    filesystem, name = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
+    info = filesystem.get_file_info(name)
+    return f"{info.size}:{info.mtime_ns}" if info.type == fs.FileType.File else "missing"

@@ -1,0 +1,59 @@
+"""What a decoding task does with a part, without Ray: frames travel whole, files are told apart, torch stays away."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from distributed.decode_task import decode_part, fingerprint
+from distributed.decoding import DecodedVideo, Decoder
+from tests.conftest import WriteVideo
+from tests.small_road import open_context, open_store, write_experiment, write_faces
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, write_video: WriteVideo) -> Path:
+    return write_experiment(tmp_path, write_faces(tmp_path / "videos", write_video, actors=range(1, 2)))
+
+
+def part_of(experiment: Path, rows: int = 8) -> pa.Table:
+    manifest, _ = open_store(open_context(experiment))
+    table = manifest.table.slice(0, rows).select(["video_id", "path"])
+    return table.append_column("part", pa.array([0] * rows, pa.int64()))
+
+
+def test_a_decoded_part_holds_every_videos_frames_or_its_reason(experiment: Path) -> None:
+    settings = open_context(experiment).experiment.embedding_settings
+    part = part_of(experiment)
+    Path(part["path"][3].as_py()).write_bytes(b"")
+    decoded = decode_part(part, settings.decoding, settings.clips, 32)
+    assert decoded["video_id"].to_pylist() == part["video_id"].to_pylist()
+    assert [bool(reason) for reason in decoded["reason"].to_pylist()] == [i == 3 for i in range(8)]
+    assert decoded["fingerprint"][3].as_py() == fingerprint(part["path"][3].as_py()) != ""
+    with Decoder(settings.decoding) as decoder:
+        video = decoder.decode(part["path"][5].as_py(), settings.clips, 32)
+    assert isinstance(video, DecodedVideo)
+    assert decoded["pixels"][5].as_py() == video.frames.tobytes()
+    assert tuple(decoded["size"][5].as_py()) == video.frames.shape[:3]
+    assert decoded["clips"][5].as_py() == video.clips.reshape(-1).tolist()
+    assert decoded.column("pixels").null_count == 0  # a null would not come back from every format
+
+
+def test_a_fingerprint_tells_that_a_file_was_mended(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    assert fingerprint(str(file)) == fingerprint(f"file://{file}") == "missing"
+    file.write_bytes(b"12")
+    first = fingerprint(str(file))
+    assert first.startswith("2:") and fingerprint(f"file://{file}") == first
+    os.utime(file, ns=(1, 1))
+    assert fingerprint(str(file)) == "2:1"
+
+
+def test_torch_is_not_imported() -> None:
+    code = "import sys, distributed.decode_task; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
