@@ -1,4 +1,8 @@
-"""The command line of fersweep."""
+"""The command line of fersweep.
+
+Commands import what they need themselves: help and a mistyped word are answered at once, not after the seconds
+that torch, Ray and MLflow take.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,15 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from distributed.errors import UserError
-from jobs.context import Context
-from jobs.dashboard import dashboard as serve_dashboard
-from jobs.demo import demo as run_demo
-from jobs.experiment import load_experiment
-from jobs.init import write_experiment
-from jobs.run import STAGES, run_stage, run_up_to
-from jobs.submit import submit as submit_job
+
+if TYPE_CHECKING:
+    from jobs.context import Context
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -31,11 +31,15 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value .
 @app.command()
 def run(experiment: ExperimentFile, overrides: Overrides = None) -> None:
     """All stages: index, embed, sweep, evaluate, report. What is done is not done again."""
+    from jobs.run import STAGES, run_up_to
+
     run_up_to(_context(experiment, overrides), STAGES[-1])
 
 
 def _add_stage(name: str, text: str) -> None:
     def stage(experiment: ExperimentFile, overrides: Overrides = None) -> None:
+        from jobs.run import run_stage
+
         run_stage(_context(experiment, overrides), name)
 
     app.command(name, help=text)(stage)
@@ -54,6 +58,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="another seed draws other actors")] = 0,
 ) -> None:
     """Two small sets of drawn faces, from video files to reports, in some minutes."""
+    from jobs.demo import demo as run_demo
+
     run_demo(folder, seed, _console())
 
 
@@ -64,6 +70,8 @@ def init(
     output: Annotated[Path | None, typer.Option(help="the file to write")] = None,
 ) -> None:
     """Write a commented experiment file to start from."""
+    from jobs.init import write_experiment
+
     written = write_experiment(dataset, folder, output or Path(f"{dataset}.yaml"))
     _console().print(f"wrote {written}; read it, then: fersweep run {written}", soft_wrap=True)
 
@@ -74,6 +82,9 @@ def dashboard(
     port: Annotated[int, typer.Option(help="a busy one gets the next free one")] = 5000,
 ) -> None:
     """Open MLflow for a workspace on this machine alone."""
+    from jobs.dashboard import dashboard as serve_dashboard
+    from jobs.experiment import load_experiment
+
     if workspace.is_file():
         workspace = Path(load_experiment(workspace).workspace)
     serve_dashboard(workspace, port, _console())
@@ -86,6 +97,8 @@ def submit(
     address: Annotated[str, typer.Option(help="the cluster's job server")] = "http://127.0.0.1:8265",
 ) -> None:
     """Run a stage as a job on a Ray cluster, follow its log and end with its exit code."""
+    from jobs.submit import submit as submit_job
+
     raise typer.Exit(submit_job(stage, experiment, address, _console()))
 
 
@@ -94,6 +107,9 @@ def _console() -> Console:
 
 
 def _context(path: Path, overrides: list[str] | None) -> Context:
+    from jobs.context import Context
+    from jobs.experiment import load_experiment
+
     return Context.of(load_experiment(path, overrides or []), _console())
 
 

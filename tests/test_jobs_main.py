@@ -195,3 +195,8 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(finished_run: FinishedR
     runs = mlflow_runs(place)
     assert {run.info.status for key, run in runs.items() if "/trial:" not in key} == {"KILLED"}
     assert len(runs) >= 1 + FOLDS
+
+
+def test_help_waits_for_no_library() -> None:
+    code = "import sys, jobs.main; sys.exit(any(name in sys.modules for name in ('torch', 'ray', 'mlflow')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
