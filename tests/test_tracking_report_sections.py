@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from tests.tracking_records import LABELS, sweep
-from tracking.report_sections import MOST_ROWS, ReportData, Section, sections
+from tracking.report_parts import ReportData, Section
+from tracking.report_sections import MOST_ROWS, sections
 
 FOLDS, PROBES = sweep(folds=2, trials=16)
 DATA = ReportData(

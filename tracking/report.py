@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from tracking import records as rec
 from tracking.figures import to_png, to_svg
-from tracking.report_sections import ReportData as ReportData
-from tracking.report_sections import Section, sections
+from tracking.report_parts import ReportData as ReportData
+from tracking.report_parts import Section
+from tracking.report_sections import sections
 from tracking.report_style import CSS, HTML, MARKDOWN
 
 _PROTOCOLS = {

@@ -1,84 +1,20 @@
-"""What stands in the report: its data and its sections, as plain text, tables and figures without any markup.
+"""The sections of the report that every run has: scores, confusions, curves, search, failures, times, settings.
 
 Three kinds of scores are kept apart by name everywhere: training, inner validation (what the search selects
 on) and test (videos of actors that neither training nor selection has seen).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
-
-from matplotlib.figure import Figure
+from typing import Any
 
 from tracking import figures
 from tracking import records as rec
 from tracking.importances import importances
-from tracking.records import Record
+from tracking.report_parts import Column, ReportData, Section, Table
 
 MOST_ROWS = 200  # of a list of files in the report; the rest is in the tables of the workspace
-
-
-@dataclass(frozen=True)
-class ReportData:
-    """Everything that a report shows; `fold_records` and `probe_records` as in tracking/records.py.
-
-    `failures` holds (video_id, reason, stage), `skipped` (path, reason), `chance` the UAR of guessing (None:
-    one divided by the number of classes), `experiment` the experiment file's text, `notes` caveats in words.
-    """
-
-    title: str
-    protocol: Literal["nested", "paper"]
-    dataset: str
-    label_names: Sequence[str]
-    encoder: str = ""
-    counts: Mapping[str, int | str] = field(default_factory=dict)
-    fold_records: Sequence[Record] = ()
-    probe_records: Sequence[Record] = ()
-    failures: Sequence[tuple[str, str, str]] = ()
-    skipped: Sequence[tuple[str, str]] = ()
-    stage_seconds: Mapping[str, float] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    hashes: Mapping[str, str] = field(default_factory=dict)
-    experiment: str = ""
-    notes: Sequence[str] = ()
-    chance: float | None = None
-
-    @property
-    def guessing(self) -> float:
-        """The UAR of guessing."""
-        return 1 / max(len(self.label_names), 1) if self.chance is None else self.chance
-
-
-@dataclass(frozen=True)
-class Column:
-    """`kind`: the CSS classes of its cells; n number, test a test score, id a name, keep on one line."""
-
-    name: str
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[str]]
-    foot: Sequence[str] = ()
-    title: str = ""
-    folded: bool = False
-    left_out: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """`figure` draws when called: Markdown has no use for it."""
-
-    title: str
-    texts: Sequence[str] = ()
-    figure: Callable[[], Figure] | None = None
-    tables: Sequence[Table] = ()
-    code: str = ""
-    code_title: str = ""
 
 
 def sections(data: ReportData) -> Iterator[Section]:
@@ -86,6 +22,7 @@ def sections(data: ReportData) -> Iterator[Section]:
     if data.fold_records:
         yield _fold_section(data)
         yield _confusion_section(data)
+    yield from data.details
     if data.probe_records or any(fold["curves"] for fold in data.fold_records):
         yield _curves_section(data)
     if data.probe_records:

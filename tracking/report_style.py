@@ -1,4 +1,4 @@
-"""How the report looks: a style sheet and two Jinja templates. What stands in it: report_sections.py."""
+"""How the report looks: a style sheet and two Jinja templates. What stands in it: report_parts.py."""
 
 CSS = """
 :root { color-scheme: light dark; --ink: #1b1e23; --muted: #5d646e; --grid: #dde1e6; --surface: #fdfdfc;
