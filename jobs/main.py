@@ -68,11 +68,12 @@ def init(
     dataset: Annotated[str, typer.Argument(help="ravdess, crema-d or csv")],
     folder: Annotated[Path, typer.Argument(help="the folder that holds the videos")],
     output: Annotated[Path | None, typer.Option(help="the file to write")] = None,
+    recipe: Annotated[str, typer.Option(help="nested: search probes; paper: the published recipe")] = "nested",
 ) -> None:
     """Write a commented experiment file to start from."""
     from jobs.init import write_experiment
 
-    written = write_experiment(dataset, folder, output or Path(f"{dataset}.yaml"))
+    written = write_experiment(dataset, folder, output or Path(f"{dataset}.yaml"), recipe)
     _console().print(f"wrote {written}; read it, then: fersweep run {written}", soft_wrap=True)
 
 
