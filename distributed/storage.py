@@ -66,6 +66,11 @@ class Storage:
         filesystem, path = self._path(name)
         return bool(filesystem.get_file_info(path).type == fs.FileType.File)
 
+    def modified(self, name: str) -> float:
+        """When a file was written, by its own storage's clock, in seconds since 1970."""
+        filesystem, path = self._path(name)
+        return float(filesystem.get_file_info(path).mtime_ns) / 1e9
+
     def names(self) -> list[str]:
         """The names of the files in the folder, sorted; half-written ones are left out."""
         filesystem, root = self._resolve()

@@ -103,6 +103,17 @@ def submit(
     raise typer.Exit(submit_job(stage, experiment, address, _console()))
 
 
+@app.command()
+def doctor(
+    experiment: Annotated[Path | None, typer.Argument(help="checks its places too")] = None,
+    address: Annotated[str | None, typer.Option(help="a cluster's job server, to be checked too")] = None,
+) -> None:
+    """Check this machine, an experiment's places and a cluster; each line ok, a warning, or an error with its fix."""
+    from jobs.doctor import doctor as examine
+
+    raise typer.Exit(examine(experiment, address, _console()))
+
+
 def _console() -> Console:
     return Console(highlight=False)
 

@@ -35,6 +35,7 @@ ROAD = (
     "decode_task",
     "views",
     "encoders",
+    "health",
     "pooling",
     "token_store",
     "token_reader",
