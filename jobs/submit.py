@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 from pathlib import Path
 
-from ray.exceptions import AuthenticationError
-from ray.job_submission import JobSubmissionClient
 from rich.console import Console
 
 import distributed
@@ -16,6 +13,7 @@ import jobs
 import search_spaces
 import tracking
 from distributed.errors import UserError
+from jobs.cluster_jobs import ClusterJobs
 from jobs.experiment import load_experiment
 from jobs.run import STAGES
 from jobs.versions import COMMIT_FILE, described_commit
@@ -24,34 +22,30 @@ from jobs.versions import COMMIT_FILE, described_commit
 _UPLOAD_LIMIT = 100 << 20
 
 
-def submit(stage: str, experiment: Path | None, address: str, console: Console) -> int:
-    """Send the code and the experiment, follow the log, and return the job's exit code.
+def submit(stage: str, experiment: Path | None, address: str, console: Console, *, detach: bool = False) -> int:
+    """Send the code and the experiment, follow the log unless `detach`, and return the job's exit code.
 
     Raises:
-        UserError: the stage is unknown, the upload is too large, or no job server answers.
+        UserError: the stage is unknown, the upload is too large, no job server answers, or a job that has not
+            ended works in the same workspace.
     """
     if stage not in ("run", "demo", *STAGES):
         raise UserError(f"{stage}: no such stage; choose run, demo, {', '.join(STAGES)}")
     if (experiment is None) != (stage == "demo"):
         raise UserError(f"{stage}: give the experiment file" if experiment is None else "demo takes no file")
+    workspace = load_experiment(experiment).workspace if experiment is not None else "fersweep-demo"
     with tempfile.TemporaryDirectory(prefix="fersweep-submit-") as folder:
         size = pack_upload(Path(folder), experiment)
-        try:
-            client = JobSubmissionClient(address)
-        except (ConnectionError, RuntimeError, AuthenticationError) as error:
-            raise UserError(
-                f"--address {address}: no Ray job server answers ({error}); is the cluster up, and does "
-                "RAY_AUTH_TOKEN_PATH name its token?"
-            ) from error
+        cluster = ClusterJobs(address)
+        cluster.refuse_second(workspace)
         # A job's own folder goes when the job ends.
         arguments = [stage, "--folder $HOME/fersweep-demo"] if experiment is None else [stage, "experiment.yaml"]
-        job = client.submit_job(entrypoint=f"python -m jobs {' '.join(arguments)}", runtime_env={"working_dir": folder})
+        job = cluster.start(f"python -m jobs {' '.join(arguments)}", folder, workspace)
     console.print(f"job {job}: {size / 1e6:.1f} MB sent to {address}")
-    asyncio.run(_follow(client, job, console))
-    details = client.get_job_info(job)
-    console.print(f"job {job}: {details.status.value.lower()}")
-    code = details.driver_exit_code
-    return code if code is not None else int(details.status.value != "SUCCEEDED")
+    if detach:
+        console.print(f"follow it: fersweep jobs logs {job} --address {address}", soft_wrap=True)
+        return 0
+    return cluster.follow(job, console)
 
 
 def pack_upload(folder: Path, experiment: Path | None) -> int:
@@ -70,8 +64,3 @@ def pack_upload(folder: Path, experiment: Path | None) -> int:
     if size > _UPLOAD_LIMIT:
         raise UserError(f"the upload has {size / 1e6:.0f} MB and Ray takes 100 MB; remove what is not code")
     return size
-
-
-async def _follow(client: object, job: str, console: Console) -> None:
-    async for lines in client.tail_job_logs(job):  # type: ignore[attr-defined]
-        console.print(lines, end="", markup=False, soft_wrap=True)

@@ -19,6 +19,7 @@ import ray
 from distributed.cluster import ClusterConfig, ray_session
 
 if TYPE_CHECKING:
+    from tests.cluster_head import Head
     from tests.finished_run import FinishedRun
 
 WriteVideo = Callable[..., Path]
@@ -59,3 +60,12 @@ def finished_run(shared_ray: None, write_video: WriteVideo, tmp_path_factory: py
     from tests.finished_run import make_finished_run  # it needs what stands above
 
     return make_finished_run(tmp_path_factory.mktemp("finished"), write_video)
+
+
+@pytest.fixture(scope="session")
+def head() -> Iterator[Head]:
+    """One head node with a job server and a token of its own."""
+    from tests.cluster_head import start_head
+
+    with start_head() as started:
+        yield started

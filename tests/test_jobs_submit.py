@@ -2,87 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from rich.console import Console
 
 from distributed.errors import UserError
 from jobs.report import fold_records, results_of
 from jobs.submit import pack_upload, submit
+from tests.cluster_head import Head
 from tests.conftest import WriteVideo
 from tests.small_road import finish, open_context, write_experiment, write_faces
-
-
-@dataclass(frozen=True)
-class Head:
-    """A head node: its job server, and the environment that holds its token."""
-
-    address: str
-    environment: dict[str, str]
-
-    def fersweep(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "jobs", *map(str, arguments), "--address", self.address]
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environment
-        )
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-@pytest.fixture(scope="module")
-def head() -> Iterator[Head]:
-    """`ray start --head` on loopback alone, with a token of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="head-", dir="/tmp"))  # Ray's socket paths must stay short
-    token = folder / "token"
-    token.write_text(uuid.uuid4().hex)
-    gcs, dashboard, client, agent = free_ports(4)
-    binaries = Path(sys.executable).parent
-    environment = {
-        **os.environ,
-        "PATH": f"{binaries}:{os.environ['PATH']}",
-        "HOME": str(folder),  # where a submitted demo writes
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
-    }
-    environment.pop("RAY_ADDRESS", None)
-    start = f"""start --head --block --node-ip-address 127.0.0.1 --port {gcs} --ray-client-server-port {client}
-        --dashboard-host 127.0.0.1 --dashboard-port {dashboard} --dashboard-agent-listen-port {agent} --num-cpus 2
-        --disable-usage-stats --temp-dir {folder}/ray"""
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [binaries / "ray", *start.split()], env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        yield Head(f"http://127.0.0.1:{dashboard}", environment)
-    finally:
-        # Asked to end, a head that blocks waits half a minute for its parts; nobody needs them any more.
-        parts = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        for part in parts:
-            with suppress(psutil.NoSuchProcess):
-                part.kill()
-        assert not psutil.wait_procs(parts, timeout=60)[1]
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_stage_runs_as_a_job_and_its_exit_code_comes_back(
@@ -90,11 +23,7 @@ def test_a_stage_runs_as_a_job_and_its_exit_code_comes_back(
 ) -> None:
     videos = write_faces(tmp_path / "videos", write_video, actors=range(1, 3), emotions=range(1, 3))
     experiment = write_experiment(tmp_path, videos)
-    for attempt in range(30):  # the head needs some seconds before its job server answers
-        code, output = finish(head.fersweep("submit", "index", experiment))
-        if "no Ray job server answers" not in output:
-            break
-        assert attempt < 29, output
+    code, output = finish(head.fersweep("submit", "index", experiment))
     assert code == 0, output
     assert "index: 4 videos of 2 actors in 8 classes" in output
     assert "succeeded" in output
