@@ -21,6 +21,7 @@ from distributed.errors import UserError
 from distributed.evaluation import EvaluateConfig
 from distributed.folds import FoldsConfig
 from distributed.manifest import DataConfig
+from distributed.mean_pixels import AnchorsConfig
 from distributed.search import SearchConfig
 from distributed.sweep import SweepConfig
 from distributed.token_store import TokensConfig
@@ -48,6 +49,7 @@ class Experiment(BaseModel):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     sweep: SweepConfig = Field(default_factory=SweepConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    anchors: AnchorsConfig = Field(default_factory=AnchorsConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from distributed.errors import UserError
 from distributed.manifest import Manifest
+from distributed.search import Record
 from distributed.storage import Storage
 from distributed.token_store import TokenStore
+from jobs.anchors import anchors_sections
 from jobs.context import Context
 from jobs.results import fold_records as fold_records
 from jobs.results import results_folder, sweep_key_settings
@@ -17,6 +19,7 @@ from jobs.sweep import fold_searches, found_records
 from jobs.tracked import tracked_sweep
 from jobs.versions import code_version, library_versions
 from tracking.report import ReportData, figure_files, render_html, render_markdown
+from tracking.report_parts import Section
 
 _TINY_NOTE = (
     "The encoder of this run is the tiny one that comes with fersweep. It was trained on drawn faces from the "
@@ -51,6 +54,7 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
     experiment, encoder = context.experiment, store.header.encoder
     nested = experiment.evaluate.selection == "nested"
     stages = context.workspace.stages()
+    records = fold_records(context, manifest, store)
     return ReportData(
         title=experiment.name,
         protocol=experiment.evaluate.selection,
@@ -62,7 +66,8 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
             "actors": len(set(manifest.table["actor"].to_pylist())),
             "classes": len(manifest.label_names),
         },
-        fold_records=fold_records(context, manifest, store),
+        fold_records=records,
+        details=_details(context, manifest, store, records) if records else [],
         probe_records=found_records(fold_searches(context, manifest, store)) if nested else [],
         failures=[(f.video_id, f.reason, f.stage) for f in store.failures()],
         skipped=[(Path(item["path"]).name, item["reason"]) for item in map(asdict, manifest.skipped)],
@@ -76,3 +81,8 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
         experiment=experiment.to_yaml(),
         notes=[_TINY_NOTE] if encoder["name"] == "tiny" else [],
     )
+
+
+def _details(context: Context, manifest: Manifest, store: TokenStore, records: list[Record]) -> list[Section]:
+    """Sections that other jobs compose; what they need is computed once and kept in the workspace."""
+    return [*anchors_sections(context, manifest, store, records)]

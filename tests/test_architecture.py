@@ -54,6 +54,7 @@ ROAD = (
     "sweep",
     "evaluation",
     "winners",
+    "mean_pixels",
 )
 # Classes without a line that could break.
 WITHOUT_BEHAVIOUR = {"distributed/errors.py", "tracking/settings.py", "tracking/report_parts.py"}
