@@ -48,6 +48,7 @@ class DataConfig(BaseModel):
     actor_column: str = "actor"
     name: str | None = None
     max_failures: float = Field(0.01, ge=0, le=1)
+    duplicates: Literal["error", "warn", "ignore"] = "error"
 
     @model_validator(mode="after")
     def _settings_fit_the_format(self) -> Self:

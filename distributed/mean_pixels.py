@@ -100,7 +100,7 @@ def score_colours(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    seen: npt.NDArray[np.bool_] = np.isfinite(colours).all(axis=1)
+    seen = np.asarray(np.isfinite(colours).all(axis=1))
     records: list[Record] = []
     for fold in folds:
         train, test = fold.development[seen[fold.development]], fold.test[seen[fold.test]]

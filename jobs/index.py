@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from distributed.duplicates import SameVideos, find_duplicates, listed, refuse_leaks
 from distributed.errors import UserError
 from distributed.manifest import Manifest, build_manifest
 from jobs.context import Context
@@ -9,10 +10,11 @@ from jobs.context import Context
 
 def index(context: Context) -> Manifest:
     """List the videos anew and keep the manifest; says whether anything changed."""
-    settings = context.experiment.data.model_dump(mode="json", exclude={"max_failures"})
+    settings = context.experiment.data.model_dump(mode="json", exclude={"max_failures", "duplicates"})
     before = _listed_before(context)
     with context.workspace.stage("index", settings, done=before is not None):
         manifest = build_manifest(context.experiment.data)
+        doubles = _duplicates(context, manifest)
         if manifest != before:
             manifest.save(context.manifest_folder)
     if before is not None and before.content_hash != manifest.content_hash:
@@ -29,7 +31,19 @@ def index(context: Context) -> Manifest:
         context.say(
             f"  ... and {len(manifest.skipped) - 5} more, listed in {context.manifest_folder.uri}/manifest.json"
         )
+    if doubles:
+        context.say(f"  warning: videos that are there under several names: {len(doubles)}\n{listed(doubles)}")
     return manifest
+
+
+def _duplicates(context: Context, manifest: Manifest) -> list[SameVideos]:
+    """Videos with the same content; those of different actors are refused before anything is made of them."""
+    if context.experiment.data.duplicates == "ignore":
+        return []
+    found = find_duplicates(manifest, context.manifest_folder)
+    if context.experiment.data.duplicates == "error":
+        refuse_leaks(found, context.experiment.data.root)
+    return found
 
 
 def _listed_before(context: Context) -> Manifest | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from distributed.duplicates import known_duplicates
 from distributed.errors import UserError
 from distributed.manifest import Manifest
 from distributed.search import Record
@@ -79,8 +80,16 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
             "videos": manifest.videos_hash,
         },
         experiment=experiment.to_yaml(),
-        notes=[_TINY_NOTE] if encoder["name"] == "tiny" else [],
+        notes=[*([_TINY_NOTE] if encoder["name"] == "tiny" else []), *_leak_notes(context, manifest)],
     )
+
+
+def _leak_notes(context: Context, manifest: Manifest) -> list[str]:
+    if context.experiment.data.duplicates == "ignore":
+        return []
+    leaks = [str(group) for group in known_duplicates(manifest, context.manifest_folder) if group.is_leak]
+    text = "The same video is there under the names of different actors, so test scores may be too high:"
+    return [f"{text} {'; '.join(leaks[:5])}{' ...' if len(leaks) > 5 else ''}"] if leaks else []
 
 
 def _details(context: Context, manifest: Manifest, store: TokenStore, records: list[Record]) -> list[Section]:

@@ -35,6 +35,7 @@ def write_video() -> WriteVideo:
         base = np.random.default_rng(seed).integers(0, 255, (height // 8, width // 8, 3), np.uint8)
         picture = np.kron(base, np.ones((8, 8, 1), np.uint8))
         with av.open(str(path), "w") as container:
+            container.metadata["title"] = f"{path.parent.name}/{path.stem}"  # no two files have the same bytes
             stream = container.add_stream(codec, rate=Fraction(30000, 1001))
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             for number in range(frames):

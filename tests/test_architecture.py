@@ -28,6 +28,7 @@ ROAD = (
     "video_folder",
     "tables",
     "manifest",
+    "duplicates",
     "grouping",
     "folds",
     "clips",

@@ -101,3 +101,31 @@ def test_what_cannot_be_listed_is_refused(videos: Path, tmp_path: Path) -> None:
         index(listen(experiment, *csv))
     with pytest.raises(UserError, match=f"data.table: there is no {tmp_path}/none.csv"):
         index(listen(experiment, "data.format=csv", f"data.table={tmp_path}/none.csv"))
+
+
+def copy(videos: Path, source: tuple[int, int], target: tuple[int, int]) -> None:
+    add(videos, *source).write_bytes(b"a video" * 1000)
+    add(videos, *target).write_bytes(b"a video" * 1000)
+
+
+def test_the_same_video_of_two_actors_is_refused_before_anything_is_made(videos: Path, tmp_path: Path) -> None:
+    copy(videos, (1, 3), (2, 4))
+    experiment = write_experiment(tmp_path, videos)
+    with pytest.raises(UserError) as refused:
+        index(listen(experiment))
+    assert "Actor_01/01-01-03-01-01-01-01 (actor 01, happy) = Actor_02/01-01-04-01-01-01-02" in str(refused.value)
+    assert not (tmp_path / "workspace/manifest/small/manifest.parquet").exists()
+
+    warned = listen(experiment, "data.duplicates=warn")
+    index(warned)
+    assert "  warning: videos that are there under several names: 1\n  Actor_01/01-01-03" in said(warned)
+    unasked = listen(experiment, "data.duplicates=ignore")
+    index(unasked)
+    assert "warning" not in said(unasked) and "not what it was before" not in said(unasked)
+
+
+def test_the_same_video_twice_of_one_actor_is_a_warning(videos: Path, tmp_path: Path) -> None:
+    copy(videos, (1, 3), (1, 4))
+    context = listen(write_experiment(tmp_path, videos))
+    assert index(context).table.num_rows == 6
+    assert "their labels contradict each other" in said(context).splitlines()[-1]
