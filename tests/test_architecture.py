@@ -45,6 +45,7 @@ ROAD = (
     "labelled_tokens",
     "readout",
     "metrics",
+    "intervals",
     "halving",
     "schedules",
     "probe_results",
@@ -56,6 +57,9 @@ ROAD = (
     "evaluation",
     "winners",
     "mean_pixels",
+    "scored_videos",
+    "slices",
+    "comparison",
 )
 # Classes without a line that could break.
 WITHOUT_BEHAVIOUR = {"distributed/errors.py", "tracking/settings.py", "tracking/report_parts.py"}

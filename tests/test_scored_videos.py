@@ -1,0 +1,84 @@
+"""The predictions of an evaluation's folds come back whole, each video once, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distributed.errors import UserError
+from distributed.scored_videos import read_scored
+from distributed.storage import Storage
+from tests.finished_run import FOLDS, FinishedRun
+from tests.scored_world import scored, write_evaluation
+
+VIDEOS = scored([[True] * 4, [True, False, True, False], [False] * 4, [True] * 4])
+
+
+def test_what_an_evaluation_wrote_comes_back_in_the_order_of_the_videos(tmp_path: Path) -> None:
+    read = read_scored(write_evaluation(Storage.at(tmp_path), VIDEOS))
+    assert (read.label_names, read.selection) == (VIDEOS.label_names, "nested")
+    assert (read.video_ids, read.actors) == (VIDEOS.video_ids, VIDEOS.actors)
+    for name in ("true", "predicted", "folds"):
+        assert getattr(read, name).tolist() == getattr(VIDEOS, name).tolist()
+    assert read.only([5, 2]).video_ids == ("p1/v01", "p0/v02")
+    assert read.only([5, 2]).predicted.tolist() == [0, 0]
+    assert read.intervals()["war"].value == pytest.approx(10 / 16)
+
+
+def test_the_videos_of_a_finished_run_are_those_of_its_records(finished_run: FinishedRun) -> None:
+    read = read_scored(finished_run.evaluation)
+    for fold in range(FOLDS):
+        record, part = (
+            finished_run.evaluation.read_json(f"fold-{fold}.json"),
+            read.only(np.flatnonzero(read.folds == fold)),
+        )
+        confusion = np.zeros((2, 2), int)
+        np.add.at(confusion, (part.true, part.predicted), 1)
+        assert confusion.tolist() == record["confusion"]
+        assert sorted(set(part.actors)) == record["test_actors"]
+    assert len(read.video_ids) == len(set(read.video_ids)) == 24
+
+
+def _no_fold(results: Storage) -> None:
+    results.delete("fold-0.json")
+    results.delete("fold-1.json")
+
+
+def _other_protocol(results: Storage) -> None:
+    results.write_json("fold-1.json", {"selection": "paper"})
+
+
+def _other_classes(results: Storage) -> None:
+    part = VIDEOS.only(np.flatnonzero(VIDEOS.folds == 1))
+    write_evaluation(results, replace(part, label_names=("happy", "angry")))
+
+
+def _twice(results: Storage) -> None:
+    write_evaluation(results, replace(VIDEOS, folds=np.full(16, 2)))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_no_fold, "no fold is evaluated there; run `fersweep evaluate` first"),
+        (
+            lambda results: results.delete("fold-1.parquet"),
+            r"parquet: missing, but fold 1 has a record; delete",
+        ),
+        (lambda results: results.write_bytes("fold-1.parquet", b"PAR1"), r"fold-1\.parquet: not readable"),
+        (_other_protocol, "its folds have different classes or protocols"),
+        (_other_classes, "its folds have different classes or protocols"),
+        (_twice, "p0/v00 is scored in two folds"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(
+    tmp_path: Path, damage: Callable[[Storage], None], message: str
+) -> None:
+    results = write_evaluation(Storage.at(tmp_path), VIDEOS)
+    damage(results)
+    with pytest.raises(UserError, match=message):
+        read_scored(results)
