@@ -46,6 +46,7 @@ ROAD = (
     "readout",
     "metrics",
     "intervals",
+    "calibration",
     "halving",
     "schedules",
     "probe_results",
