@@ -7,16 +7,18 @@ works in a child process that is killed after a deadline (pebble); the worker it
 from __future__ import annotations
 
 import ctypes
+import functools
 import io
 import multiprocessing
 import re
 import signal
 import sys
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -26,6 +28,9 @@ from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field
 
 from distributed.clips import ClipsConfig, Indices, clip_indices
+
+Frames = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 _LFS_MARK = b"version https://git-lfs"
 # Frames are decoded a few at a time, so that a worker never holds a whole video at its full size.
@@ -47,9 +52,17 @@ class DecodedVideo:
     `frames`; `num_frames` counts the frames of the whole video.
     """
 
-    frames: npt.NDArray[np.uint8]
+    frames: Frames
     clips: Indices
     num_frames: int
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """How long a video is; `fps` is in frames a second."""
+
+    num_frames: int
+    fps: float
 
 
 @dataclass(frozen=True)
@@ -78,17 +91,31 @@ class Decoder:
 
     def decode(self, path: str, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
         """Decode what the evaluation plan of `clips` needs, the short side resized to `short_side` pixels."""
+        return self._run(_decode, path, clips, short_side)
+
+    def inspect(self, path: str) -> VideoInfo | DecodeFailure:
+        """The length of a video, whose file stays open for `frames`."""
+        return self._run(_inspect, path)
+
+    def frames(self, path: str, numbers: Indices, short_side: int) -> Frames | DecodeFailure:
+        """Some frames of a video, `uint8[F, H, W, 3]`, in the ascending order of their `numbers`.
+
+        Asked for piece after piece, a long video is read through once, and the deadline holds for each piece.
+        """
+        return self._run(_some_frames, path, numbers, short_side)
+
+    def _run(self, work: Callable[..., T | DecodeFailure], path: str, *arguments: Any) -> T | DecodeFailure:
         try:
-            return self._schedule(path, clips, short_side)
+            return self._schedule(work, path, *arguments)
         except BrokenProcessPool:  # somebody killed the process between two videos: not this one's fault
             self.close()
             self._pool = _start_pool()
-            return self._schedule(path, clips, short_side)
+            return self._schedule(work, path, *arguments)
 
-    def _schedule(self, path: str, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
-        future = self._pool.schedule(_decode, args=(path, clips, short_side), timeout=self._deadline_s)
+    def _schedule(self, work: Callable[..., T | DecodeFailure], path: str, *arguments: Any) -> T | DecodeFailure:
+        future = self._pool.schedule(work, args=(path, *arguments), timeout=self._deadline_s)
         try:
-            result: DecodedVideo | DecodeFailure = future.result()
+            result: T | DecodeFailure = future.result()
         except FutureTimeout:
             return DecodeFailure(
                 f"the decoder gave no answer within {self._deadline_s:g} s and was killed; "
@@ -112,58 +139,94 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
+class _UnusableError(Exception):
+    """The message is the reason why a file gives no frames."""
+
+
 def _decode(path: str, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
+    return _explained(lambda: _planned_frames(_open(path), clips, short_side))
+
+
+def _inspect(path: str) -> VideoInfo | DecodeFailure:
+    def work() -> VideoInfo:
+        _kept_open.cache_clear()  # the file may be another one since
+        reader = _kept_open(path)
+        return VideoInfo(len(reader), float(reader.get_avg_fps()))
+
+    return _explained(work)
+
+
+def _some_frames(path: str, numbers: Indices, short_side: int) -> Frames | DecodeFailure:
+    return _explained(lambda: _resized(_kept_open(path), numbers, short_side))
+
+
+def _explained(work: Callable[[], T]) -> T | DecodeFailure:
+    """What `work` gives or, when it meets a bad file, the reason in words."""
+    import decord  # here, so that only the decoding process loads ffmpeg
+
+    decord.logging.set_level(decord.logging.FATAL)
     try:
-        source = _source(path)
+        return work()
+    except _UnusableError as error:
+        return DecodeFailure(str(error))
+    except (RuntimeError, decord.DECORDError, av.error.FFmpegError) as error:
+        return DecodeFailure(f"not a video that can be decoded ({_normalised(error)}); re-encode or remove it")
     except FileNotFoundError:
         return DecodeFailure("the file does not exist; restore it or remove its row")
     except OSError as error:
         return DecodeFailure(f"the file cannot be read ({_normalised(error)}); check its permissions")
-    if isinstance(source, str):
-        return DecodeFailure(source)
-    return _read_frames(source, clips, short_side)
 
 
-def _source(path: str) -> io.BytesIO | Path | str:
-    """Something that decord opens, or the reason why the file cannot be a video.
+def _open(path: str) -> Any:
+    """decord's reader of a whole video.
 
     Raises:
         OSError: the file cannot be opened.
+        _UnusableError: it is no whole video.
+    """
+    import decord
+
+    source = _source(path)
+    reader = decord.VideoReader(str(source) if isinstance(source, Path) else source, num_threads=1)
+    if len(reader) < 1:
+        raise _UnusableError("the video has no frames; re-encode or remove it")
+    missing = _missing_seconds(source, len(reader) / max(reader.get_avg_fps(), 1e-6))
+    if missing:
+        raise _UnusableError(f"the file is truncated ({missing}); copy it again")
+    return reader
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_open(path: str) -> Any:
+    """The reader of the video that is being read piece by piece."""
+    return _open(path)
+
+
+def _source(path: str) -> io.BytesIO | Path:
+    """Something that decord opens.
+
+    Raises:
+        OSError: the file cannot be opened.
+        _UnusableError: it cannot be a video.
     """
     filesystem, name = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
     local = isinstance(filesystem, fs.LocalFileSystem)
     with filesystem.open_input_stream(name) as stream:
         data = bytes(stream.read(len(_LFS_MARK)) if local else stream.read())
     if not data:
-        return "the file is empty; copy it again"
+        raise _UnusableError("the file is empty; copy it again")
     if data.startswith(_LFS_MARK):
-        return "a Git LFS stub stands in for the video; run `git lfs pull` in the dataset's folder"
+        raise _UnusableError("a Git LFS stub stands in for the video; run `git lfs pull` in the dataset's folder")
     return Path(name) if local else io.BytesIO(data)
 
 
-def _read_frames(source: io.BytesIO | Path, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
-    import decord  # here, so that only the decoding process loads ffmpeg
-
-    decord.logging.set_level(decord.logging.FATAL)
-    try:
-        reader = decord.VideoReader(str(source) if isinstance(source, Path) else source, num_threads=1)
-        num_frames = len(reader)
-        if num_frames < 1:
-            return DecodeFailure("the video has no frames; re-encode or remove it")
-        missing = _missing_seconds(source, num_frames / max(reader.get_avg_fps(), 1e-6))
-        if missing:
-            return DecodeFailure(f"the file is truncated ({missing}); copy it again")
-        plan = clip_indices(
-            num_frames,
-            segments=clips.segments,
-            frames_per_clip=clips.frames_per_clip,
-            frame_step=clips.frame_step,
-        )
-        needed, positions = np.unique(plan, return_inverse=True)
-        frames = _resized(reader, needed, short_side)
-    except (RuntimeError, decord.DECORDError, av.error.FFmpegError) as error:
-        return DecodeFailure(f"not a video that can be decoded ({_normalised(error)}); re-encode or remove it")
-    return DecodedVideo(frames, positions.reshape(plan.shape).astype(np.int64), num_frames)
+def _planned_frames(reader: Any, clips: ClipsConfig, short_side: int) -> DecodedVideo:
+    plan = clip_indices(
+        len(reader), segments=clips.segments, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step
+    )
+    needed, positions = np.unique(plan, return_inverse=True)
+    frames = _resized(reader, needed, short_side)
+    return DecodedVideo(frames, positions.reshape(plan.shape).astype(np.int64), len(reader))
 
 
 def _missing_seconds(source: io.BytesIO | Path, decoded_s: float) -> str:
@@ -182,12 +245,12 @@ def _missing_seconds(source: io.BytesIO | Path, decoded_s: float) -> str:
     return f"{decoded_s:.1f} s of pictures where its header promises {declared_s:.1f} s"
 
 
-def _resized(reader: Any, needed: Indices, short_side: int) -> npt.NDArray[np.uint8]:
+def _resized(reader: Any, needed: Indices, short_side: int) -> Frames:
     """The needed frames `uint8[F, h, w, 3]`, resized as the reference resizes: OpenCV's bilinear filter."""
     import cv2  # here, for the same reason as decord
 
     cv2.setNumThreads(1)
-    out: npt.NDArray[np.uint8] | None = None
+    out: Frames | None = None
     for start in range(0, len(needed), _CHUNK):
         for offset, frame in enumerate(reader.get_batch(needed[start : start + _CHUNK]).asnumpy()):
             height, width = resized_size(frame.shape[0], frame.shape[1], short_side)

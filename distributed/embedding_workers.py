@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from distributed.clips import ClipsConfig
 from distributed.decoding import DecodingConfig
 from distributed.encoders import EncoderConfig, load_encoder
+from distributed.encoding import encode_clips, unusable
 from distributed.pooling import pool_tokens
 from distributed.token_store import TokenRow, TokensConfig, TokenStore, VideoFailure
 from distributed.views import ViewsConfig, evaluation_clips
@@ -71,7 +72,7 @@ class EncodeParts:
         for group in self._groups(videos):
             for index, tokens in zip(group, self._encode(batch, group), strict=True):
                 video_id = batch["video_id"][index].as_py()
-                reason = self._unusable(tokens)
+                reason = unusable(tokens, self.store.header.dtype)
                 if reason:
                     failures.append(VideoFailure(video_id, part, "encode", reason, "encoded"))
                 else:
@@ -98,10 +99,8 @@ class EncodeParts:
     def _encode(self, batch: pa.Table, group: Sequence[int]) -> list[torch.Tensor]:
         """Pooled tokens `float[V, segments, t, h, w, D]` of each video of the group."""
         clips = torch.cat([self._clips(batch, index).flatten(0, 1) for index in group])
-        size = self.settings.embedding.clips_per_batch
-        passes = [self.encoder(clips[start : start + size]) for start in range(0, len(clips), size)]
         views, segments = len(self.store.header.views), self.settings.clips.segments
-        tokens = torch.cat(passes)
+        tokens = encode_clips(self.encoder, clips, self.settings.embedding.clips_per_batch)
         tokens = tokens.view(len(group), views, segments, *tokens.shape[1:])
         return [pool_tokens(video, self.store.header.pool) for video in tokens]
 
@@ -120,15 +119,6 @@ class EncodeParts:
             mean=spec.mean,
             std=spec.std,
         )
-
-    def _unusable(self, tokens: torch.Tensor) -> str:
-        """Why tokens must not enter the store, or nothing."""
-        if not torch.isfinite(tokens).all():
-            return "the encoder gave tokens that are not finite; check the weights and encoder.dtype"
-        largest = float(tokens.abs().max())
-        if self.store.header.dtype == "float16" and largest > torch.finfo(torch.float16).max:
-            return f"a token of {largest:.3g} does not fit float16; set tokens.dtype to bfloat16"
-        return ""
 
 
 _SUMMARY = pa.schema(

@@ -37,6 +37,7 @@ ROAD = (
     "views",
     "encoders",
     "health",
+    "encoding",
     "pooling",
     "token_store",
     "token_reader",
