@@ -13,8 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from distributed.errors import UserError
-from distributed.intervals import MIN_ACTORS, Interval, Score, holm, paired_difference, scores_of
-from distributed.intervals import actor_confusions as confusions
+from distributed.intervals import MIN_ACTORS, Interval, Score, actor_confusions, holm, paired_difference, score_of
 from distributed.scored_videos import ScoredVideos
 
 
@@ -78,10 +77,7 @@ def _pair(first: str, second: str, runs: Mapping[str, ScoredVideos], score: Scor
     found = paired_difference(
         a.true, a.predicted, b.predicted, a.actors, num_classes=a.num_classes, score=score, seed=seed
     )
-    values = [
-        float(scores_of(confusions(run.true, run.predicted, run.actors, run.num_classes).sum(axis=0)[None], score)[0])
-        for run in (a, b)
-    ]
+    values = [score_of(actor_confusions(run.true, run.predicted, run.actors, run.num_classes), score) for run in (a, b)]
     return Comparison(
         first,
         second,

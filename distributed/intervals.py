@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 SCORES: tuple[Score, ...] = ("uar", "war", "macro_f1")
 MIN_ACTORS = 3  # of fewer no interval is shown: their resamples are a handful of points
-RESAMPLES = 2000
+RESAMPLES, LEVEL = 2000, 0.95
 _CLOSE = 1e-12  # equal differences are summed in different orders
 
 
@@ -51,7 +51,7 @@ def actor_interval(
     num_classes: int,
     score: Score = "uar",
     resamples: int = RESAMPLES,
-    level: float = 0.95,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
     """The score of int64[n] predictions of int64[n] true classes, and its percentile interval over actors.
@@ -62,8 +62,7 @@ def actor_interval(
         ValueError: the lists differ in length or are empty, or a class is outside 0 .. num_classes-1.
     """
     counts = actor_confusions(true, predicted, actors, num_classes)
-    draws = _draws(len(counts), resamples, seed)
-    return _interval(scores_of(counts.sum(axis=0)[None], score)[0], scores_of(_weighted(draws, counts), score), level)
+    return _interval(score_of(counts, score), scores_of(_resampled(counts, resamples, seed), score), level)
 
 
 def score_intervals(
@@ -72,10 +71,9 @@ def score_intervals(
     """`actor_interval` of every score; none of fewer than MIN_ACTORS actors."""
     if len(set(actors)) < MIN_ACTORS:
         return {}
-    return {
-        score: actor_interval(true, predicted, actors, num_classes=num_classes, score=score, seed=seed)
-        for score in SCORES
-    }
+    counts = actor_confusions(true, predicted, actors, num_classes)
+    drawn = _resampled(counts, RESAMPLES, seed)
+    return {score: _interval(score_of(counts, score), scores_of(drawn, score), LEVEL) for score in SCORES}
 
 
 def paired_difference(
@@ -87,7 +85,7 @@ def paired_difference(
     num_classes: int,
     score: Score = "uar",
     resamples: int = RESAMPLES,
-    level: float = 0.95,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> PairedDifference:
     """How much better `a` is than `b` on the same videos: interval and p-value over actors.
@@ -102,9 +100,8 @@ def paired_difference(
     """
     a = actor_confusions(true, predicted_a, actors, num_classes)
     b = actor_confusions(true, predicted_b, actors, num_classes)
-    observed = float((scores_of(a.sum(axis=0)[None], score) - scores_of(b.sum(axis=0)[None], score))[0])
-    draws = _draws(len(a), resamples, seed)
-    drawn = scores_of(_weighted(draws, a), score) - scores_of(_weighted(draws, b), score)
+    observed = score_of(a, score) - score_of(b, score)
+    drawn = scores_of(_resampled(a, resamples, seed), score) - scores_of(_resampled(b, resamples, seed), score)
     swaps, exhaustive = _swaps(len(a), resamples, seed)
     stay = 1.0 - swaps
     swapped = scores_of(_weighted(stay, a) + _weighted(swaps, b), score)
@@ -143,6 +140,11 @@ def scores_of(confusions: Floats, score: Score) -> Floats:
     return _FORMULAS[score](confusions)
 
 
+def score_of(counts: Floats, score: Score) -> float:
+    """The score of all actors' videos together, from float[A, C, C]."""
+    return float(scores_of(counts.sum(axis=0)[None], score)[0])
+
+
 def _uar(confusions: Floats) -> Floats:
     return _mean_over_present(_hits(confusions), confusions.sum(axis=2), confusions.sum(axis=2))
 
@@ -169,10 +171,11 @@ def _mean_over_present(numerators: Floats, divisors: Floats, support: Floats) ->
     return np.asarray(ratios.sum(axis=1) / (support > 0).sum(axis=1))
 
 
-def _draws(num_actors: int, resamples: int, seed: int) -> Floats:
-    """How often each actor is in each resample: float[R, A]."""
-    rng = np.random.default_rng([seed, 0])
-    return rng.multinomial(num_actors, np.full(num_actors, 1 / num_actors), size=resamples).astype(np.float64)
+def _resampled(counts: Floats, resamples: int, seed: int) -> Floats:
+    """The confusion matrices of as many draws of actors, float[R, C, C], the same draws for the same A."""
+    num = len(counts)
+    draws = np.random.default_rng([seed, 0]).multinomial(num, np.full(num, 1 / num), size=resamples)
+    return _weighted(draws.astype(np.float64), counts)
 
 
 def _swaps(num_actors: int, resamples: int, seed: int) -> tuple[Floats, bool]:
@@ -188,6 +191,6 @@ def _weighted(weights: Floats, counts: Floats) -> Floats:
     return np.asarray((weights @ counts.reshape(len(counts), -1)).reshape(len(weights), *counts.shape[1:]))
 
 
-def _interval(value: Any, drawn: Floats, level: float) -> Interval:
+def _interval(value: float, drawn: Floats, level: float) -> Interval:
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(value), float(low), float(high))
+    return Interval(value, float(low), float(high))

@@ -6,6 +6,7 @@ from distributed.cluster import ray_session
 from distributed.errors import UserError
 from distributed.evaluation import FoldEvaluation, evaluate_folds, paper_recipe, result_name, winner_of
 from distributed.manifest import Manifest
+from distributed.scored_videos import read_scored
 from distributed.search import Record, derived_seed
 from distributed.sweep import FoldSearch, trial_resources
 from distributed.token_store import TokenStore
@@ -14,6 +15,7 @@ from jobs.progress import progress
 from jobs.results import evaluation_settings, results_folder, sweep_key_settings
 from jobs.sweep import fold_searches, found_records
 from jobs.tracked import tracked_sweep
+from jobs.uncertainty import bounds
 
 
 def evaluate(context: Context, manifest: Manifest, store: TokenStore) -> list[Record]:
@@ -57,7 +59,7 @@ def evaluate(context: Context, manifest: Manifest, store: TokenStore) -> list[Re
 
         booked = trial_resources(experiment.sweep, len(jobs))
         records = evaluate_folds(jobs, on_fold, cpus=booked["cpu"], gpus=booked["gpu"])
-        tracked.log_summary(records)
+        tracked.log_summary(records, bounds(read_scored(results)))
     return records
 
 

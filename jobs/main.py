@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from distributed.errors import UserError
+from jobs.show import Format, ScoreName
 
 if TYPE_CHECKING:
     from jobs.context import Context
@@ -50,6 +51,36 @@ _add_stage("embed", "Embed every video once with the frozen encoder.")
 _add_stage("sweep", "Search probes for every fold over the embeddings.")
 _add_stage("evaluate", "Refit each fold's winner and score the fold once.")
 _add_stage("report", "Write the report: one HTML file and its Markdown.")
+
+
+@app.command()
+def slices(
+    experiment: ExperimentFile,
+    overrides: Overrides = None,
+    by: Annotated[
+        str | None, typer.Option(help="a column of the video list; every one that divides it if none")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.TABLE,
+    confusion: Annotated[bool, typer.Option("--confusion", help="with recalls and what was taken for what")] = False,
+) -> None:
+    """Test scores by actor, sex, age and whatever else the video list knows, with intervals."""
+    from jobs.slices import show_slices
+
+    show_slices(_context(experiment, overrides), by=by, form=form, confusion=confusion)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="experiment files, or folders of evaluations")],
+    score: Annotated[ScoreName, typer.Option(help="what is compared")] = ScoreName.UAR,
+    form: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.TABLE,
+    figure: Annotated[Path | None, typer.Option(help="a PNG file to draw the differences into")] = None,
+) -> None:
+    """Which of several finished evaluations is better on the same videos, and how sure that is."""
+    from jobs.compare import compare_runs
+
+    warnings = Console(stderr=True, highlight=False)
+    compare_runs(runs, _console(), warnings, score=score.value, form=form, figure=figure)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from pathlib import Path
 from distributed.duplicates import known_duplicates
 from distributed.errors import UserError
 from distributed.manifest import Manifest
+from distributed.scored_videos import ScoredVideos, read_scored
 from distributed.search import Record
 from distributed.storage import Storage
 from distributed.token_store import TokenStore
@@ -18,6 +19,7 @@ from jobs.results import results_folder, sweep_key_settings
 from jobs.results import results_of as results_of
 from jobs.sweep import fold_searches, found_records
 from jobs.tracked import tracked_sweep
+from jobs.uncertainty import bounds, fold_bounds, uncertainty_section
 from jobs.versions import code_version, library_versions
 from tracking.report import ReportData, figure_files, render_html, render_markdown
 from tracking.report_parts import Section
@@ -56,6 +58,7 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
     nested = experiment.evaluate.selection == "nested"
     stages = context.workspace.stages()
     records = fold_records(context, manifest, store)
+    scored = read_scored(results_folder(context, manifest, store)) if records else None
     return ReportData(
         title=experiment.name,
         protocol=experiment.evaluate.selection,
@@ -68,7 +71,7 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
             "classes": len(manifest.label_names),
         },
         fold_records=records,
-        details=_details(context, manifest, store, records) if records else [],
+        details=_details(context, manifest, store, records, scored) if scored else [],
         probe_records=found_records(fold_searches(context, manifest, store)) if nested else [],
         failures=[(f.video_id, f.reason, f.stage) for f in store.failures()],
         skipped=[(Path(item["path"]).name, item["reason"]) for item in map(asdict, manifest.skipped)],
@@ -81,6 +84,8 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
         },
         experiment=experiment.to_yaml(),
         notes=[*([_TINY_NOTE] if encoder["name"] == "tiny" else []), *_leak_notes(context, manifest)],
+        intervals=bounds(scored) if scored else {},
+        fold_intervals=fold_bounds(scored) if scored else {},
     )
 
 
@@ -92,6 +97,8 @@ def _leak_notes(context: Context, manifest: Manifest) -> list[str]:
     return [f"{text} {'; '.join(leaks[:5])}{' ...' if len(leaks) > 5 else ''}"] if leaks else []
 
 
-def _details(context: Context, manifest: Manifest, store: TokenStore, records: list[Record]) -> list[Section]:
+def _details(
+    context: Context, manifest: Manifest, store: TokenStore, records: list[Record], scored: ScoredVideos
+) -> list[Section]:
     """Sections that other jobs compose; what they need is computed once and kept in the workspace."""
-    return [*anchors_sections(context, manifest, store, records)]
+    return [*anchors_sections(context, manifest, store, records), uncertainty_section(scored, manifest)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from distributed.settings import settings_key
 from distributed.token_store import TokenStore
 from jobs.context import Context
 from jobs.versions import code_version
-from tracking.records import summarize
+from tracking.records import Bounds, summarize
 from tracking.runs import Tracker, local_uris
 
 
@@ -33,8 +33,8 @@ class TrackedSweep:
     def log_evaluation(self, record: Record) -> None:
         self.tracker.log_evaluation(self.key, record, self.label_names)
 
-    def log_summary(self, records: Sequence[Record]) -> None:
-        self.tracker.log_summary(self.key, summarize(records), {})
+    def log_summary(self, records: Sequence[Record], intervals: Mapping[str, Bounds]) -> None:
+        self.tracker.log_summary(self.key, summarize(records, intervals), {})
 
     def log_files(self, files: dict[str, str | bytes]) -> None:
         self.tracker.log_summary(self.key, {}, files)

@@ -21,6 +21,8 @@ import numpy.typing as npt
 
 Record: TypeAlias = Mapping[str, Any]
 
+Bounds: TypeAlias = tuple[float, float, float]  # a score of all videos together, and its 95 % interval over actors
+
 SCORES = ("uar", "war", "macro_f1")
 SCORE_TITLES = {"uar": "UAR", "war": "WAR", "macro_f1": "macro F1"}
 
@@ -33,14 +35,19 @@ def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
     return float(np.mean(values)), deviation
 
 
-def summarize(folds: Sequence[Record]) -> dict[str, float]:
-    """Mean and standard deviation of every test score over the folds, under MLflow's metric names."""
+def summarize(folds: Sequence[Record], intervals: Mapping[str, Bounds] | None = None) -> dict[str, float]:
+    """Mean and standard deviation of every test score over the folds, under MLflow's metric names.
+
+    With `intervals` also each score of all test videos together (pooled) and its 95 % interval over actors.
+    """
     summary: dict[str, float] = {"num_folds": float(len(folds))}
     for score in SCORES:
         mean, deviation = mean_std([fold["scores"][score] for fold in folds])
         summary[f"test_{score}_mean"] = mean
         if deviation is not None:
             summary[f"test_{score}_std"] = deviation
+    for score, bounds in (intervals or {}).items():
+        summary |= {f"test_{score}_{end}": b for end, b in zip(("pooled", "low", "high"), bounds, strict=True)}
     return summary
 
 
@@ -99,6 +106,11 @@ def percent(share: float | None, deviation: float | None = None) -> str:
     if share is None:
         return "–"
     return f"{100 * share:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
+
+
+def interval(bounds: Bounds | None) -> str:
+    """The bounds as percentages without their sign: 51.0 to 61.1, unknown ones a dash."""
+    return "–" if bounds is None else f"{percent(bounds[1])} to {percent(bounds[2])}"
 
 
 def duration(seconds: float) -> str:

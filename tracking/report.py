@@ -28,6 +28,8 @@ _PROTOCOLS = {
     ),
 }
 
+_OTHER_ACTORS = "The interval says how far the score would move with other test actors of the same kind."
+
 
 def render_html(data: ReportData) -> str:
     """The report as one HTML page: style and figures inside, light and dark, wide and narrow screens."""
@@ -114,11 +116,19 @@ def _headline(data: ReportData) -> list[dict[str, str]]:
             {
                 "name": f"Test {rec.SCORE_TITLES[score]}",
                 "value": rec.percent(mean),
+                "mean": rec.percent(mean, deviation),
                 "deviation": spread,
+                "interval": _interval(data, score),
                 "compare": compare[score],
             }
         )
     return found
+
+
+def _interval(data: ReportData, score: str) -> str:
+    """56.2 %, 95 % interval over actors 51.0 to 61.1"""
+    bounds = data.intervals.get(score)
+    return "" if bounds is None else f"{rec.percent(bounds[0])} %, 95 % interval over actors {rec.interval(bounds)}"
 
 
 def _majority(data: ReportData) -> float:
@@ -140,6 +150,7 @@ def _sentences(data: ReportData) -> list[str]:
         f"On videos of actors it had never seen, the probe recognised {rec.percent(mean, deviation)} % of an "
         f"average class ({over}). Guessing among {len(data.label_names)} classes gets "
         f"{rec.percent(data.guessing)} %.",
+        *([f"UAR of all test videos together: {_interval(data, 'uar')}. {_OTHER_ACTORS}"] if data.intervals else []),
         _PROTOCOLS[data.protocol][1],
     ]
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from tracking.records import Record
+from tracking.records import Bounds, Record
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class ReportData:
 
     `failures` holds (video_id, reason, stage), `skipped` (path, reason), `chance` the UAR of guessing (None:
     one divided by the number of classes), `experiment` the experiment file's text, `notes` caveats in
-    words, `details` sections of other files of this room, shown between the scores and the search.
+    words, `details` sections of other files of this room, shown between the scores and the search; `intervals`
+    and `fold_intervals` (by fold) the bounds of every score, of fewer than three actors none.
     """
 
     title: str
@@ -35,6 +36,8 @@ class ReportData:
     notes: Sequence[str] = ()
     details: Sequence["Section"] = ()
     chance: float | None = None
+    intervals: Mapping[str, Bounds] = field(default_factory=dict)
+    fold_intervals: Mapping[int, Mapping[str, Bounds]] = field(default_factory=dict)
 
     @property
     def guessing(self) -> float:

@@ -40,7 +40,7 @@ def sections(data: ReportData) -> Iterator[Section]:
 def _fold_section(data: ReportData) -> Section:
     columns = [
         Column("fold", "n"),
-        Column("test actors", "keep"),
+        Column("test actors"),
         Column("test videos", "n"),
         Column("winner", "keep"),
         Column("inner validation UAR (%), selected on", "n"),
@@ -49,7 +49,8 @@ def _fold_section(data: ReportData) -> Section:
     rows = []
     for fold in sorted(data.fold_records, key=lambda f: int(f["fold"])):
         winner = fold["family"] + (", fixed recipe" if fold["trial"] is None else f", trial {fold['trial']}")
-        scores = [rec.percent(fold["scores"][score]) for score in rec.SCORES]
+        bounds = data.fold_intervals.get(int(fold["fold"]), {})
+        scores = [_with_interval(fold["scores"][score], bounds.get(score)) for score in rec.SCORES]
         actors = ", ".join(map(str, fold["test_actors"]))
         rows.append(
             [
@@ -65,8 +66,16 @@ def _fold_section(data: ReportData) -> Section:
     inner = [f["inner_score"] for f in data.fold_records if f["inner_score"] is not None]
     selected = rec.percent(*rec.mean_std(inner)) if inner else rec.percent(None)
     total = str(sum(f["num_test"] for f in data.fold_records))
+    if data.intervals:
+        pooled = [_with_interval(value, (value, low, high)) for value, low, high in _in_order(data.intervals)]
+        rows.append(["together", "", total, "", "", *pooled])
     foot = ["mean", "", total, "", selected, *means]
     texts = ["Each fold's test actors are unknown to the probe that is scored on them."]
+    if data.intervals:
+        texts.append(
+            "In brackets the 95 % interval over actors (bootstrap): whole actors are drawn, as videos of one actor "
+            "resemble each other. Of fewer than three actors there is none."
+        )
     if inner:
         texts.append(
             "The inner validation score chose the winner, so it is no result: it belongs to other actors and "
@@ -74,6 +83,15 @@ def _fold_section(data: ReportData) -> Section:
         )
     figure = partial(figures.fold_scores, data.fold_records, data.guessing)
     return Section("Test scores of every fold", texts, figure, [Table(columns, rows, foot)])
+
+
+def _with_interval(score: float, bounds: rec.Bounds | None) -> str:
+    """56.2 (51.0 to 61.1)"""
+    return rec.percent(score) + ("" if bounds is None else f" ({rec.interval(bounds)})")
+
+
+def _in_order(intervals: Mapping[str, rec.Bounds]) -> list[rec.Bounds]:
+    return [intervals[score] for score in rec.SCORES]
 
 
 def _confusion_section(data: ReportData) -> Section:

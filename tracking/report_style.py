@@ -78,6 +78,7 @@ HTML = """
 {% if headline %}<div class="scores">
 {% for score in headline %}<div class="score"><span>{{ score.name }}</span><b>{{ score.value }} %
 {%- if score.deviation %} <small>± {{ score.deviation }}</small>{% endif %}</b>
+{% if score.interval %}<span>all test videos together {{ score.interval }}</span>{% endif %}
 <span class="muted">{{ score.compare }}</span></div>
 {% endfor %}</div>{% endif %}
 {% for sentence in sentences %}<p>{{ sentence }}</p>
@@ -108,11 +109,10 @@ MARKDOWN = """# {{ title }} ({{ protocol_name }})
 {{ subject }}
 {% if headline %}
 
-| score | mean over folds (%) | compare |
-| --- | --- | --- |
+| score | mean over folds (%) | all test videos together | compare |
+| --- | --- | --- | --- |
 {% for score in headline %}
-| {{ score.name }} | {{ score.value }}{% if score.deviation %} ± {{ score.deviation }}{% endif %} |
-{{- " " ~ score.compare }} |
+| {{ score.name }} | {{ score.mean }} | {{ score.interval or "–" }} | {{ score.compare }} |
 {% endfor %}
 {% endif %}
 {% for sentence in sentences %}

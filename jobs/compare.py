@@ -1,0 +1,87 @@
+"""`fersweep compare`: which of several finished evaluations is better, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from distributed.comparison import Comparison, compare, protocol_warnings
+from distributed.errors import UserError
+from distributed.evaluation import result_name
+from distributed.folds import make_folds
+from distributed.intervals import Score
+from distributed.scored_videos import ScoredVideos, read_scored
+from distributed.storage import Storage
+from jobs.context import Context
+from jobs.experiment import load_experiment
+from jobs.results import results_folder
+from jobs.show import Format, show
+from tracking.figures import to_png
+from tracking.interval_figures import Dot, differences_figure
+
+
+def compare_runs(
+    runs: Sequence[str], console: Console, warnings: Console, *, score: Score, form: Format, figure: Path | None
+) -> None:
+    """Write every pair in a row; each of `runs` is an experiment file or the folder of an evaluation.
+
+    Raises:
+        UserError: a run is not there or not finished, two are the same, or they cannot be compared.
+    """
+    scored: dict[str, ScoredVideos] = {}
+    places: set[str] = set()
+    for run in runs:
+        name, results = _results(run, console)
+        if results.uri in places:
+            raise UserError(f"compare: {run} is there twice; name each run once")
+        places.add(results.uri)
+        scored[run if name in scored else name] = read_scored(results)
+    pairs = compare(scored, score=score)
+    for warning in protocol_warnings(scored):
+        warnings.print(f"fersweep: WARNING: {warning}", markup=False, soft_wrap=True)
+    show(console, [_row(pair) for pair in pairs], form)
+    if figure is not None:
+        dots = [_dot(pair) for pair in pairs]
+        Storage.at(figure.absolute().parent).write_bytes(figure.name, to_png(differences_figure(score, dots)))
+        warnings.print(f"wrote {figure}", markup=False, soft_wrap=True, highlight=False)
+
+
+def _results(run: str, console: Console) -> tuple[str, Storage]:
+    """What a run is called, and where its folds lie."""
+    if "://" in run or Path(run).is_dir():
+        storage = Storage.at(run)
+        return storage.uri.rpartition("/")[2] or storage.uri, storage
+    context = Context.of(load_experiment(Path(run)), console)
+    manifest = context.manifest()
+    results = results_folder(context, manifest, context.store(manifest))
+    for fold in make_folds(manifest.table, manifest.label_names, context.experiment.folds):
+        if not results.exists(result_name(fold.index)):
+            raise UserError(f"{run}: fold {fold.index} is not evaluated; run `fersweep evaluate {run}` first")
+    return context.experiment.name, results
+
+
+def _row(pair: Comparison) -> dict[str, Any]:
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "videos": pair.num_videos,
+        "actors": pair.num_actors,
+        "left out of first": pair.left_out[0],
+        "left out of second": pair.left_out[1],
+        f"{pair.score} first": pair.values[0],
+        f"{pair.score} second": pair.values[1],
+        "difference": pair.difference.value,
+        "low": pair.difference.low,
+        "high": pair.difference.high,
+        "p": pair.p_value,
+        "p Holm": pair.p_holm,
+    }
+
+
+def _dot(pair: Comparison) -> Dot:
+    note = f"p {pair.p_value:.2g}, Holm {pair.p_holm:.2g}"
+    name = f"{pair.first} − {pair.second}"
+    return Dot(name, pair.difference.value, pair.difference.low, pair.difference.high, note)

@@ -1,0 +1,38 @@
+"""Test scores with their intervals and slices, as the report and MLflow show them: plain numbers by name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from distributed import metrics
+from distributed.manifest import Manifest
+from distributed.scored_videos import ScoredVideos
+from distributed.slices import slices
+from tracking.records import Bounds
+from tracking.report_parts import Section
+from tracking.slices_section import slices_section
+
+
+def bounds(scored: ScoredVideos) -> dict[str, Bounds]:
+    """Every score of the videos with its 95 % interval over actors; none of fewer than three actors."""
+    return {score: (found.value, found.low, found.high) for score, found in scored.intervals().items()}
+
+
+def fold_bounds(scored: ScoredVideos) -> dict[int, dict[str, Bounds]]:
+    """`bounds` of every fold's test videos."""
+    return {
+        fold: bounds(scored.only(np.flatnonzero(scored.folds == fold))) for fold in sorted(set(scored.folds.tolist()))
+    }
+
+
+def slice_records(scored: ScoredVideos, manifest: Manifest, *, by: str | None = None) -> list[dict[str, Any]]:
+    """The slices as plain mappings."""
+    return [{**asdict(one), "few": one.few} for one in slices(scored, manifest.table, by=by)]
+
+
+def uncertainty_section(scored: ScoredVideos, manifest: Manifest) -> Section:
+    confusion = metrics.confusion_matrix(scored.true, scored.predicted, scored.num_classes)
+    return slices_section(slice_records(scored, manifest), metrics.uar(confusion))
