@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from distributed.comparison import Comparison, compare, protocol_warnings
+from distributed.comparison import compare, protocol_warnings
 from distributed.errors import UserError
 from distributed.evaluation import result_name
 from distributed.folds import make_folds
@@ -19,8 +19,8 @@ from jobs.context import Context
 from jobs.experiment import load_experiment
 from jobs.results import results_folder
 from jobs.show import Format, show
-from tracking.figures import to_png
-from tracking.interval_figures import Dot, differences_figure
+from tracking.comparison import differences_figure, explanation, numbers, words
+from tracking.drawing import to_png
 
 
 def compare_runs(
@@ -31,6 +31,8 @@ def compare_runs(
     Raises:
         UserError: a run is not there or not finished, two are the same, or they cannot be compared.
     """
+    if figure is not None and figure.suffix.lower() != ".png":
+        raise UserError(f"--figure: {figure} must be a file whose name ends in .png")
     scored: dict[str, ScoredVideos] = {}
     places: set[str] = set()
     for run in runs:
@@ -39,13 +41,14 @@ def compare_runs(
             raise UserError(f"compare: {run} is there twice; name each run once")
         places.add(results.uri)
         scored[run if name in scored else name] = read_scored(results)
-    pairs = compare(scored, score=score)
+    pairs = [asdict(pair) for pair in compare(scored, score=score)]
     for warning in protocol_warnings(scored):
         warnings.print(f"fersweep: WARNING: {warning}", markup=False, soft_wrap=True)
-    show(console, [_row(pair) for pair in pairs], form)
+    show(console, [(words if form is Format.TABLE else numbers)(pair) for pair in pairs], form)
+    if form is Format.TABLE:
+        console.print(explanation(len(pairs)), markup=False, highlight=False)
     if figure is not None:
-        dots = [_dot(pair) for pair in pairs]
-        Storage.at(figure.absolute().parent).write_bytes(figure.name, to_png(differences_figure(score, dots)))
+        Storage.at(figure.absolute().parent).write_bytes(figure.name, to_png(differences_figure(pairs)))
         warnings.print(f"wrote {figure}", markup=False, soft_wrap=True, highlight=False)
 
 
@@ -61,27 +64,3 @@ def _results(run: str, console: Console) -> tuple[str, Storage]:
         if not results.exists(result_name(fold.index)):
             raise UserError(f"{run}: fold {fold.index} is not evaluated; run `fersweep evaluate {run}` first")
     return context.experiment.name, results
-
-
-def _row(pair: Comparison) -> dict[str, Any]:
-    return {
-        "first": pair.first,
-        "second": pair.second,
-        "videos": pair.num_videos,
-        "actors": pair.num_actors,
-        "left out of first": pair.left_out[0],
-        "left out of second": pair.left_out[1],
-        f"{pair.score} first": pair.values[0],
-        f"{pair.score} second": pair.values[1],
-        "difference": pair.difference.value,
-        "low": pair.difference.low,
-        "high": pair.difference.high,
-        "p": pair.p_value,
-        "p Holm": pair.p_holm,
-    }
-
-
-def _dot(pair: Comparison) -> Dot:
-    note = f"p {pair.p_value:.2g}, Holm {pair.p_holm:.2g}"
-    name = f"{pair.first} − {pair.second}"
-    return Dot(name, pair.difference.value, pair.difference.low, pair.difference.high, note)

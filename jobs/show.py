@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+PIPE_WIDTH = 1000  # characters, more than any table has
+
 Row = Mapping[str, Any]
 
 
@@ -33,35 +35,33 @@ class ScoreName(StrEnum):
     MACRO_F1 = "macro_f1"
 
 
-def show(console: Console, rows: Sequence[Row], form: Format, *, nested: Sequence[str] = ()) -> None:
-    """Write rows of equal keys; the values of `nested` keys stand in JSON alone, as they are no single cell."""
+def show(console: Console, rows: Sequence[Row], form: Format, title: str = "") -> None:
+    """Write rows of equal keys; only a table has a title."""
     if form is Format.JSON:
         _write(console, json.dumps(list(rows), indent=1, ensure_ascii=False))
-        return
-    flat = [{key: value for key, value in row.items() if key not in nested} for row in rows]
-    if form is Format.CSV:
+    elif form is Format.CSV:
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(flat[0]) if flat else [], lineterminator="\n")
+        writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(flat)
+        writer.writerows(rows)
         _write(console, text.getvalue().rstrip("\n"))
-    elif flat:
-        _table(console, flat)
+    elif rows:
+        _table(console, rows, title)
 
 
 def _write(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
-def _table(console: Console, rows: Sequence[Row]) -> None:
-    """In a pipe as wide as it is: a program or a file has no edge to break lines at."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def _table(console: Console, rows: Sequence[Row], title: str) -> None:
+    """Narrow terminals break cells at blanks; a pipe gets lines as long as they are."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(title) if title else None, title_justify="left")
     for name, first in rows[0].items():
-        table.add_column(Text(name), justify="left" if isinstance(first, str) else "right", no_wrap=True)
+        table.add_column(Text(name), justify="left" if isinstance(first, str) else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))
-    width = None if console.is_terminal else max(console.width, console.measure(table).maximum, 400)
-    console.print(table, width=width, soft_wrap=width is not None, highlight=False)
+    wide = console if console.is_terminal else Console(file=console.file, width=PIPE_WIDTH)
+    wide.print(table, highlight=False)
 
 
 def _cell(value: Any) -> str:

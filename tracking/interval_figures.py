@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tracking.drawing import GRID, INK, MUTED, SERIES, bare, canvas, message, style
-from tracking.records import SCORE_TITLES
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,12 @@ class Dot:
 
 
 def dots_with_intervals(
-    title: str, groups: Mapping[str, Sequence[Dot]], reference: tuple[float, str] | None = None
+    title: str, groups: Mapping[str, Sequence[Dot]], reference: tuple[float, str] | None = None, axis: str = ""
 ) -> Figure:
-    """The rows of every group (name -> rows) from top to bottom; `reference`: a share and its name, a line."""
+    """The rows of every group (name -> rows) from top to bottom; `reference`: a share and its name, a line.
+
+    `axis` says what runs from left to right, where the title is not enough.
+    """
     if not any(groups.values()):
         return message(title, "There is nothing with an interval to show.")
     num = sum(len(dots) + bool(name) for name, dots in groups.items())
@@ -48,13 +50,8 @@ def dots_with_intervals(
             _reference(axes, *reference)
             ends.append(reference[0])
         _dress(axes, ends, names, row)
+        axes.set_xlabel(axis, loc="left")
     return figure
-
-
-def differences_figure(score: str, dots: Sequence[Dot]) -> Figure:
-    """Differences between runs in a score, with their intervals and the line of no difference."""
-    title = f"Differences in test {SCORE_TITLES[score]} with 95 % intervals over actors"
-    return dots_with_intervals(title, {title: dots}, (0.0, "no difference"))
 
 
 def _reference(axes: Axes, share: float, name: str) -> None:

@@ -74,7 +74,8 @@ def _fold_section(data: ReportData) -> Section:
     if data.intervals:
         texts.append(
             "In brackets the 95 % interval over actors (bootstrap): whole actors are drawn, as videos of one actor "
-            "resemble each other. Of fewer than three actors there is none."
+            "resemble each other. Of fewer than three actors there is none. One without width means that no actor "
+            "differs from the others, not that the score is certain."
         )
     if inner:
         texts.append(
