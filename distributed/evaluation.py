@@ -2,90 +2,89 @@
 
 `nested`: the winner was chosen on inner validation actors that the fold's test part shares nobody with.
 `paper`: the fixed recipe of the reference (DOMAIN: AdamW, 20 epochs, batch 4), nothing is chosen.
+
+Repeats of the winner and the members of an ensemble are trained in one pack: all read the tokens once.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import ray
 import torch
-from pyarrow import parquet
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save as save_safetensors
 
 from distributed import metrics
+from distributed.calibration import calibration_record, fit_temperature
 from distributed.cluster import errors_of_workers
 from distributed.errors import UserError
+from distributed.fold_tables import Member, members_table, parquet_bytes, predictions_table
 from distributed.folds import Fold
 from distributed.labelled_tokens import LabelledTokens
+from distributed.refits import Probabilities, Refit, refit_spec, score, train_and_predict
 from distributed.search import Record, derived_seed
 from distributed.storage import Storage
-from distributed.training import ProbeSpec, TrainingConfig, predict_probabilities, train_pack
-from search_spaces.family import build_probe
+from distributed.training import ProbeResult, ProbeSpec, TrainingConfig
 
 Selection = Literal["nested", "paper"]
 
 
 class EvaluateConfig(BaseModel):
-    """How the probe that is scored on a fold is chosen."""
+    """How the probe that is scored on a fold is chosen, how often it is trained, and what goes with it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     selection: Selection = "nested"
+    repeats: int = Field(1, ge=1, description="trainings of the winner with other seeds; its scores are their mean")
+    ensemble: int = Field(0, ge=0, description="best configurations whose probabilities are averaged too; 0 none")
+    calibrate: bool = Field(True, description="fit a temperature on the inner validation actors")
+
+    @model_validator(mode="after")
+    def _the_ensemble_is_one(self) -> Self:
+        if self.ensemble == 1:
+            raise ValueError("ensemble: one configuration is the winner itself; set 2 or more, or 0 for none")
+        if self.ensemble and self.selection == "paper":
+            raise ValueError(
+                "ensemble: the fixed recipe of selection=paper is one configuration, so there is nothing to average; "
+                "remove ensemble or set selection: nested"
+            )
+        return self
 
 
 @dataclass(frozen=True)
 class FoldEvaluation:
-    """One fold's winner, to be refitted on `fold.development` and scored on `fold.test`."""
+    """One fold's winner, to be refitted on `fold.development` and scored on `fold.test`.
+
+    `ensemble`: the configurations of the fold's ensemble, the winner first; none without one.
+    """
 
     fold: Fold
     winner: Record
     tokens: LabelledTokens
     training: TrainingConfig
-    selection: Selection
+    config: EvaluateConfig
     seed: int
     results: Storage
+    ensemble: tuple[Record, ...] = ()
 
 
-def winner_of(fold: int, records: Sequence[Record]) -> Record:
-    """The configuration with the best inner score; the earlier one of two that are equal.
+@dataclass(frozen=True)
+class FoldOutcome:
+    """The fold record; the weights and the predictions (a row a test video) of the winner's first training.
 
-    Raises:
-        UserError: no configuration of the fold ended well.
+    `members`: the predictions of every training and of the ensemble, None where there is but one training.
     """
-    complete = [record for record in records if record["state"] == "complete"]
-    if not complete:
-        reasons = sorted({record["reason"] for record in records if record["reason"]})
-        raise UserError(
-            f"fold {fold}: none of its {len(records)} configurations could be trained to the end "
-            f"({'; '.join(reasons) or 'no reason given'}); narrow search.optimisation.lr or try more of them"
-        )
-    return min(complete, key=lambda record: (-record["score"], record["trial"]))
 
-
-def paper_recipe(heads: int) -> Record:
-    """The reference's fixed recipe as if it had been found: one query, the encoder's heads, mlp ratio 4."""
-    params = {
-        "family": "attentive",
-        "lr": 1e-3,
-        "weight_decay": 0.01,
-        "warmup": 0.0,
-        "batch_size": 4,
-        "label_smoothing": 0.0,
-        "attentive.queries": 1,
-        "attentive.heads": heads,
-        "attentive.mlp_ratio": 4.0,
-        "attentive.depth": 1,
-        "attentive.dropout": 0.0,
-    }
-    return {"trial": None, "family": "attentive", "params": params, "score": None}
+    record: Record
+    weights: dict[str, torch.Tensor]
+    predictions: pa.Table
+    members: pa.Table | None
 
 
 def evaluate_folds(
@@ -121,79 +120,125 @@ def result_name(fold: int) -> str:
 def _evaluate_fold(job: FoldEvaluation, threads: int) -> None:
     """The weights and predictions are written first: a fold counts once its record is there."""
     torch.set_num_threads(threads)
-    record, weights, predictions = refit_and_score(job)
-    job.results.write_bytes(f"fold-{job.fold.index}.safetensors", save_safetensors(weights))
-    sink = io.BytesIO()
-    parquet.write_table(predictions, sink)
-    job.results.write_bytes(f"fold-{job.fold.index}.parquet", sink.getvalue())
-    job.results.write_json(result_name(job.fold.index), record)
+    outcome, name = refit_and_score(job), f"fold-{job.fold.index}"
+    job.results.write_bytes(f"{name}.safetensors", save_safetensors(outcome.weights))
+    job.results.write_bytes(f"{name}.parquet", parquet_bytes(outcome.predictions))
+    if outcome.members is not None:
+        job.results.write_bytes(f"{name}-members.parquet", parquet_bytes(outcome.members))
+    job.results.write_json(result_name(job.fold.index), outcome.record)
 
 
-def refit_and_score(job: FoldEvaluation) -> tuple[Record, dict[str, torch.Tensor], pa.Table]:
-    """The fold record, the refitted probe's weights, and a row of class probabilities per test video.
+def refit_and_score(job: FoldEvaluation) -> FoldOutcome:
+    """Train the winner's repeats and the ensemble in one pack, and score the fold's test part.
 
     Raises:
         UserError: the winner cannot be trained on all actors outside the fold.
     """
-    started = time.monotonic()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    reader = job.tokens.reader(derived_seed(job.seed, "views"))
-    seed = derived_seed(job.seed, "refit", job.winner["trial"])
-    spec = ProbeSpec(job.winner["trial"] or 0, job.winner["family"], job.winner["params"], seed)
-    empty = np.empty(0, np.int64)
-    (result,) = train_pack(
-        reader,
-        job.tokens.labels,
-        job.fold.development,
-        empty,
-        [spec],
-        job.training,
-        num_classes=job.tokens.num_classes,
-        seed=derived_seed(job.seed, "order"),
-        device=device,
-    )
-    if result.state != "complete":
-        raise UserError(
-            f"fold {job.fold.index}: configuration {spec.trial} won the search, and its refit failed "
-            f"({result.reason}); narrow search.optimisation.lr"
-        )
-    probe = build_probe(
-        spec.family, spec.params, dim=reader.shape[1], num_classes=job.tokens.num_classes, seed=spec.seed
-    )
-    probe.load_state_dict(result.state_dict)
-    probabilities = predict_probabilities(reader, job.fold.test, [probe], device=device)[0]
-    record = _fold_record(job, probabilities)
-    record |= {"curves": result.curves, "seconds": time.monotonic() - started}
-    return record, result.state_dict, _predictions(job, probabilities)
+    started, tokens, test = time.monotonic(), job.tokens, job.fold.test
+    specs = [refit_spec(job.seed, job.winner, repeat) for repeat in range(job.config.repeats)]
+    specs += [refit_spec(job.seed, record) for record in job.ensemble[1:]]
+    trained = train_and_predict(tokens, job.fold.development, test, specs, job.training, seed=job.seed)
+    repeats, others = _winners_own(job, trained), trained[job.config.repeats :]
+    first = repeats[0]
+    members = [
+        Member("repeat", number, job.winner["trial"], one.spec.seed, one.probabilities)
+        for number, one in enumerate(repeats)
+    ]
+    record = _fold_record(job, repeats)
+    if job.ensemble:
+        partners = [one for one in others if isinstance(one, Refit)]
+        mean = np.stack([one.probabilities for one in (first, *partners)]).mean(axis=0)
+        record["ensemble"] = _ensemble_record(job, others, mean)
+        members += [
+            Member("member", number, one.spec.trial, one.spec.seed, one.probabilities)
+            for number, one in enumerate(partners, start=1)
+        ]
+        members.append(Member("ensemble", 0, None, None, mean))
+    if job.config.calibrate:
+        record["calibration"] = _calibration(job, first.probabilities)
+    record |= {"curves": first.result.curves, "seconds": time.monotonic() - started}
+    table = members_table(tokens, test, members) if len(members) > 1 else None
+    return FoldOutcome(record, first.result.state_dict, predictions_table(tokens, test, first.probabilities), table)
 
 
-def _fold_record(job: FoldEvaluation, probabilities: Any) -> Record:
-    truth, predicted = job.tokens.labels[job.fold.test], probabilities.argmax(axis=1)
-    confusion = metrics.confusion_matrix(truth, predicted, job.tokens.num_classes)
-    recall = metrics.recall_per_class(confusion)
+def _winners_own(job: FoldEvaluation, trained: Sequence[Refit | ProbeResult]) -> list[Refit]:
+    """The winner's repeats, all of which must have been trained to the end."""
+    repeats = []
+    for one in trained[: job.config.repeats]:
+        if not isinstance(one, Refit):
+            raise UserError(
+                f"fold {job.fold.index}: configuration {one.spec.trial} won the search, and its refit failed "
+                f"({one.reason}); narrow search.optimisation.lr"
+            )
+        repeats.append(one)
+    return repeats
+
+
+def _fold_record(job: FoldEvaluation, repeats: Sequence[Refit]) -> Record:
+    """`scores` is the mean over the repeats; `confusion` and `recall`, which count videos, are the first one's."""
+    found = [score(job.tokens, job.fold.test, one.probabilities) for one in repeats]
+    confusion = found[0][1]
     return {
         "fold": job.fold.index,
-        "selection": job.selection,
+        "selection": job.config.selection,
         "trial": job.winner["trial"],
         "family": job.winner["family"],
         "params": job.winner["params"],
         "inner_score": job.winner["score"],
-        "scores": metrics.scores(confusion),
-        "recall": dict(zip(job.tokens.label_names, recall, strict=True)),
+        "scores": {name: float(np.mean([scores[name] for scores, _ in found])) for name in found[0][0]},
+        "recall": _recalls(job, confusion),
         "confusion": confusion.tolist(),
+        "repeats": [{"seed": one.spec.seed, "scores": scores} for one, (scores, _) in zip(repeats, found, strict=True)],
+        "ensemble": None,
+        "calibration": None,
         "num_test": len(job.fold.test),
         "test_actors": sorted({job.tokens.actors[row] for row in job.fold.test}),
     }
 
 
-def _predictions(job: FoldEvaluation, probabilities: Any) -> pa.Table:
-    names, rows = job.tokens.label_names, job.fold.test
-    return pa.table(
-        {
-            "video_id": [job.tokens.video_ids[row] for row in rows],
-            "actor": [job.tokens.actors[row] for row in rows],
-            "true": [names[job.tokens.labels[row]] for row in rows],
-            "predicted": [names[index] for index in probabilities.argmax(axis=1)],
-            **{f"p_{name}": probabilities[:, index] for index, name in enumerate(names)},
-        }
-    )
+def _recalls(job: FoldEvaluation, confusion: metrics.Confusion) -> dict[str, float | None]:
+    return dict(zip(job.tokens.label_names, metrics.recall_per_class(confusion), strict=True))
+
+
+def _ensemble_record(job: FoldEvaluation, others: Sequence[Refit | ProbeResult], mean: Probabilities) -> Record:
+    """The scores of the mean probabilities, and in `notes` why there are fewer members than were asked for."""
+    scores, confusion = score(job.tokens, job.fold.test, mean)
+    notes = [
+        f"the refit of configuration {one.spec.trial} failed ({one.reason}), so it is left out"
+        for one in others
+        if not isinstance(one, Refit)
+    ]
+    if len(job.ensemble) < job.config.ensemble:
+        notes.append(
+            f"the search has {len(job.ensemble)} of the {job.config.ensemble} complete configurations with "
+            "different parameters that evaluate.ensemble asks for"
+        )
+    return {
+        "asked": job.config.ensemble,
+        "trials": [job.winner["trial"], *(one.spec.trial for one in others if isinstance(one, Refit))],
+        "scores": scores,
+        "recall": _recalls(job, confusion),
+        "confusion": confusion.tolist(),
+        "notes": notes,
+    }
+
+
+def _calibration(job: FoldEvaluation, probabilities: Probabilities) -> Record:
+    """A temperature from the inner split alone, and what it does to the fold's test probabilities.
+
+    The winner is trained as the search trained it, on `fold.train`, and asked about `fold.validation`.
+
+    Raises:
+        UserError: this training failed.
+    """
+    fold, labels = job.fold, job.tokens.labels
+    seed = derived_seed(job.seed, "probe", job.winner["trial"])  # as in the search
+    spec = ProbeSpec(job.winner["trial"] or 0, job.winner["family"], job.winner["params"], seed)
+    (inner,) = train_and_predict(job.tokens, fold.train, fold.validation, [spec], job.training, seed=job.seed)
+    if not isinstance(inner, Refit):
+        raise UserError(
+            f"fold {fold.index}: the winner could not be trained on the inner training actors, which its "
+            f"temperature is fitted with ({inner.reason}); set evaluate.calibrate=false"
+        )
+    temperature = fit_temperature(inner.probabilities, labels[fold.validation])
+    return {"num_inner": len(fold.validation), **calibration_record(temperature, probabilities, labels[fold.test])}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from distributed.cluster import ray_session
 from distributed.errors import UserError
-from distributed.evaluation import FoldEvaluation, evaluate_folds, paper_recipe, result_name, winner_of
+from distributed.evaluation import FoldEvaluation, evaluate_folds, result_name
 from distributed.manifest import Manifest
 from distributed.scored_videos import read_scored
 from distributed.search import Record, derived_seed
+from distributed.selection import best_of, paper_recipe
 from distributed.sweep import FoldSearch, trial_resources
 from distributed.token_store import TokenStore
 from jobs.context import Context
@@ -18,36 +19,45 @@ from jobs.tracked import tracked_sweep
 from jobs.uncertainty import bounds
 
 
-def evaluate(context: Context, manifest: Manifest, store: TokenStore) -> list[Record]:
-    """The fold records; a fold that was scored is not scored again."""
-    experiment = context.experiment
+def fold_evaluations(context: Context, manifest: Manifest, store: TokenStore) -> list[FoldEvaluation]:
+    """What is refitted and scored, fold by fold.
+
+    Raises:
+        UserError: a fold's search is not finished, or none of its configurations was trained to the end.
+    """
+    experiment, config = context.experiment, context.experiment.evaluate
     tokens, folds = context.labelled(manifest, store)
-    selection = experiment.evaluate.selection
-    if selection == "paper":
+    if config.selection == "paper":
         recipe = paper_recipe(store.header.encoder["heads"])
-        winners = {fold.index: recipe for fold in folds}
+        best = {fold.index: [recipe] for fold in folds}
     else:
         searches = fold_searches(context, manifest, store)
-        winners = {search.fold: _searched_winner(search) for search in searches}
+        best = {search.fold: _searched_best(search, max(config.ensemble, 1)) for search in searches}
     results = results_folder(context, manifest, store)
-    jobs = [
+    return [
         FoldEvaluation(
             fold=fold,
-            winner=winners[fold.index],
+            winner=best[fold.index][0],
             tokens=tokens,
             training=experiment.training,
-            selection=selection,
+            config=config,
             seed=derived_seed(experiment.seed, "fold", fold.index),
             results=results,
+            ensemble=tuple(best[fold.index]) if config.ensemble else (),
         )
         for fold in folds
     ]
-    scored = {fold.index for fold in folds if results.exists(result_name(fold.index))}
+
+
+def evaluate(context: Context, manifest: Manifest, store: TokenStore) -> list[Record]:
+    """The fold records; a fold that was scored is not scored again."""
+    jobs = fold_evaluations(context, manifest, store)
+    scored = {job.fold.index for job in jobs if job.results.exists(result_name(job.fold.index))}
     settings = evaluation_settings(context, manifest, store)
     with (
-        context.workspace.stage("evaluate", settings, done=len(scored) == len(folds)),
+        context.workspace.stage("evaluate", settings, done=len(scored) == len(jobs)),
         tracked_sweep(context, manifest, store, sweep_key_settings(context, manifest, store)) as tracked,
-        ray_session(experiment.cluster),
+        ray_session(context.experiment.cluster),
         progress(context.console, "evaluate") as report,
     ):
         report(len(scored), len(jobs), 0)
@@ -57,17 +67,20 @@ def evaluate(context: Context, manifest: Manifest, store: TokenStore) -> list[Re
             scored.add(record["fold"])
             report(len(scored), len(jobs), 0)
 
-        booked = trial_resources(experiment.sweep, len(jobs))
+        booked = trial_resources(context.experiment.sweep, len(jobs))
         records = evaluate_folds(jobs, on_fold, cpus=booked["cpu"], gpus=booked["gpu"])
         tracked.log_summary(records, bounds(read_scored(results)))
+    for record in records:
+        for note in (record["ensemble"] or {}).get("notes", []):
+            context.say(f"  fold {record['fold']}: a smaller ensemble than asked for; {note}")
     return records
 
 
-def _searched_winner(search: FoldSearch) -> Record:
+def _searched_best(search: FoldSearch, count: int) -> list[Record]:
     records = found_records([search])
     if len(records) < search.search.configurations:
         raise UserError(
             f"fold {search.fold}: {len(records)} of {search.search.configurations} configurations are "
             "searched; run `fersweep sweep` first, which goes on where it stopped"
         )
-    return winner_of(search.fold, records)
+    return best_of(search.fold, records, count)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from distributed.cluster import errors_of_workers, ray_session
-from distributed.evaluation import winner_of
 from distributed.manifest import Manifest
 from distributed.search import Record, derived_seed, read_packs
+from distributed.selection import winner_of
 from distributed.storage import Storage
 from distributed.sweep import FoldSearch, run_sweep
 from distributed.token_store import TokenStore

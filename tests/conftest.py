@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 WriteVideo = Callable[..., Path]
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: on a busy machine the threads of steps this small wait for each other far longer."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def write_video() -> WriteVideo:
     """Writes a short real video: moving noise, H.264 in MP4 or FLV1 by the file's suffix."""
