@@ -32,7 +32,11 @@ def load_winner(results: Storage, fold: int, *, dim: int, num_classes: int) -> W
     if not results.exists(f"{name}.json"):
         raise UserError(f"{results.uri}: fold {fold} is not evaluated; run `fersweep evaluate` first")
     record = results.read_json(f"{name}.json")
-    state = safetensors.torch.load(results.read_bytes(f"{name}.safetensors"))
+    return build_winner(record, results.read_bytes(f"{name}.safetensors"), dim=dim, num_classes=num_classes)
+
+
+def build_winner(record: Record, weights: bytes, *, dim: int, num_classes: int) -> Winner:
+    """The winner that a fold's record describes, with the weights of a safetensors file."""
     probe = build_probe(record["family"], record["params"], dim=dim, num_classes=num_classes, seed=0)
-    probe.load_state_dict(state, strict=True)
-    return Winner(fold, probe.eval().requires_grad_(False), record)
+    probe.load_state_dict(safetensors.torch.load(weights), strict=True)
+    return Winner(int(record["fold"]), probe.eval().requires_grad_(False), record)

@@ -109,6 +109,43 @@ def init(
 
 
 @app.command()
+def export(
+    experiment: ExperimentFile,
+    folder: Annotated[Path, typer.Argument(help="where the model goes")],
+    overrides: Overrides = None,
+) -> None:
+    """Write an evaluation's probes as a folder that `predict` reads anywhere."""
+    from jobs.export import export as export_model
+
+    export_model(_context(experiment, overrides), folder)
+
+
+@app.command()
+def predict(
+    videos: Annotated[list[str], typer.Argument(help="files, folders or patterns")],
+    model: Annotated[Path, typer.Option(help="an exported folder, or an experiment file whose evaluation is finished")],
+    fold: Annotated[int | None, typer.Option(help="one fold's probe; by default the mean of all")] = None,
+    form: Annotated[str, typer.Option("--format", help="table, json or csv")] = "table",
+    windows: Annotated[bool, typer.Option("--windows", help="probabilities over time")] = False,
+    stride: Annotated[int, typer.Option(help="frames from one window to the next")] = 1,
+    timeline: Annotated[Path | None, typer.Option(help="draw the windows' probabilities into this .png")] = None,
+    annotate: Annotated[Path | None, typer.Option(help="write the video with its probabilities to this .mp4")] = None,
+    weights: Annotated[str | None, typer.Option(help="where the encoder's weights lie now")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+) -> None:
+    """Class probabilities of new videos. A bad video is a line with its reason, and exit code 2 at the end."""
+    from jobs.predict import Asked, find_videos, predict_videos, read_model
+
+    found, console = find_videos(videos), Console(stderr=True, highlight=False)
+    asked = Asked(form, windows, stride, timeline, annotate)
+    asked.check(len(found))
+    chosen = read_model(model, console)
+    chosen = chosen if fold is None else chosen.fold(fold)
+    if predict_videos(chosen.with_encoder(weights=weights, device=device), found, asked, console):
+        raise typer.Exit(2)
+
+
+@app.command()
 def dashboard(
     workspace: Annotated[Path, typer.Argument(help="a workspace, or an experiment file")],
     port: Annotated[int, typer.Option(help="a busy one gets the next free one")] = 5000,

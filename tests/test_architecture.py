@@ -65,6 +65,14 @@ ROAD = (
     "scored_videos",
     "slices",
     "comparison",
+    "scoring",
+    "windows",
+    "exported",
+    "predictor",
+    "annotation",
+    "full_video",
+    "transfer",
+    "cross_dataset",
 )
 # Classes without a line that could break.
 WITHOUT_BEHAVIOUR = {"distributed/errors.py", "tracking/settings.py", "tracking/report_parts.py"}

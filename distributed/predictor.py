@@ -1,0 +1,110 @@
+"""Class probabilities of new videos, from their files to the probes of an exported model.
+
+Decoding, views, encoder, pooling and the rounding to 16 bits are those of the embedding, so a video gets what
+its tokens in the store would have given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig
+from distributed.encoders import load_encoder
+from distributed.exported import ExportedModel
+from distributed.scoring import Probabilities, Scorer, UnusableTokensError
+from distributed.views import short_side
+from distributed.windows import WindowPiece, window_pieces
+
+Seconds = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WindowScores:
+    """Probabilities float32[W, C] of windows that last from `starts` to `stops`, float64[W] in seconds."""
+
+    starts: Seconds
+    stops: Seconds
+    probabilities: Probabilities
+
+    @classmethod
+    def joined(cls, pieces: Sequence[WindowScores]) -> WindowScores:
+        """All windows of a video, in order."""
+        return cls(
+            np.concatenate([piece.starts for piece in pieces]),
+            np.concatenate([piece.stops for piece in pieces]),
+            np.concatenate([piece.probabilities for piece in pieces]),
+        )
+
+
+class Predictor:
+    """A model with its encoder loaded and a decoding process of its own; `close` ends that.
+
+    A prediction is the mean of the probabilities that the probes of the model's folds give.
+    """
+
+    def __init__(self, model: ExportedModel, decoding: DecodingConfig | None = None) -> None:
+        """Load the encoder of `model`, which `with_encoder` has checked."""
+        self.model = model
+        self._scorer = Scorer(
+            encoder=load_encoder(model.encoder),
+            probes=[winner.probe for winner in model.winners],
+            views=model.views,
+            pool=model.pool,
+            dtype=model.dtype,
+            clips_per_batch=model.clips_per_batch,
+        )
+        self._short_side = short_side(model.views, model.spec.resolution)
+        self._decoder = Decoder(decoding or DecodingConfig())
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._decoder.close()
+
+    def predict(self, path: str) -> Probabilities | DecodeFailure:
+        """float32[C] of the segments of the whole video, as in the evaluation."""
+        video = self._decoder.decode(path, self.model.clips, self._short_side)
+        if not isinstance(video, DecodedVideo):
+            return video
+        try:
+            return _mean(self._scorer.video(video.frames, video.clips))
+        except UnusableTokensError as error:
+            return DecodeFailure(str(error))
+
+    def windows(self, path: str, stride: int) -> Iterator[WindowScores | DecodeFailure]:
+        """Every window of the reference's full-video plan, some at a time; a failure ends them.
+
+        Memory holds the frames of the windows of one pass of the encoder, however long the video is.
+        """
+        pieces = window_pieces(
+            self._decoder,
+            path,
+            self.model.clips,
+            stride=stride,
+            short_side=self._short_side,
+            most_windows=max(1, self.model.clips_per_batch // self.model.views.crops),
+        )
+        for piece in pieces:
+            if not isinstance(piece, WindowPiece):
+                yield piece
+                return
+            try:
+                scores = _mean(self._scorer.windows(piece.frames, piece.clips))
+            except UnusableTokensError as error:
+                yield DecodeFailure(str(error))
+                return
+            yield WindowScores(piece.starts, piece.stops, scores)
+
+
+def _mean(probabilities: Probabilities) -> Probabilities:
+    """Over the probes, the first axis."""
+    mean: Probabilities = probabilities.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean

@@ -1,0 +1,82 @@
+"""A video of any length as sliding windows, piece by piece: memory holds the frames of one piece alone.
+
+It imports no torch, as decoding tasks use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from distributed.clips import ClipsConfig, Indices, window_indices
+from distributed.decoding import DecodeFailure, Decoder, Frames, VideoInfo
+
+
+@dataclass(frozen=True)
+class WindowPiece:
+    """Some windows that follow each other, and the frames that they need.
+
+    `frames` is `uint8[F, H, W, 3]`, resized; `clips` is `int64[windows, frames_per_clip]`, positions in
+    `frames`; `first` is the number of the first window among the video's `num_windows`; `starts` and `stops`
+    are `float64[windows]`, in seconds from the video's beginning.
+    """
+
+    frames: Frames
+    clips: Indices
+    first: int
+    num_windows: int
+    starts: np.ndarray[tuple[int], np.dtype[np.float64]]
+    stops: np.ndarray[tuple[int], np.dtype[np.float64]]
+
+
+def window_pieces(
+    decoder: Decoder, path: str, clips: ClipsConfig, *, stride: int, short_side: int, most_windows: int
+) -> Iterator[WindowPiece | DecodeFailure]:
+    """The windows of the reference's full-video plan in pieces of `most_windows`; a failure ends them.
+
+    Every frame is decoded once and in order. A piece holds at most `window + (most_windows - 1) * stride`
+    frames, where a window is `frames_per_clip * frame_step` frames long, however long the video is.
+    """
+    info = decoder.inspect(path)
+    if isinstance(info, DecodeFailure):
+        yield info
+        return
+    plan = window_indices(
+        info.num_frames, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step, stride=stride
+    )
+    all_needed = np.unique(plan)
+    held, frames = all_needed[:0], None
+    for first in range(0, len(plan), most_windows):
+        windows = plan[first : first + most_windows]
+        # What later windows need between these frames is read in passing: decoding never goes back.
+        span = all_needed[(all_needed >= windows.min()) & (all_needed <= windows.max())]
+        fresh = span[len(np.intersect1d(span, held)) :]
+        if frames is not None:
+            frames = frames[held >= span[0]]
+        if len(fresh):
+            decoded = decoder.frames(path, fresh, short_side)
+            if isinstance(decoded, DecodeFailure):
+                yield decoded
+                return
+            frames = decoded if frames is None else np.concatenate([frames, decoded])
+        held = span
+        assert frames is not None and len(frames) == len(held), "every window needs frames"
+        yield _piece(frames, held, windows, info, clips, first, len(plan))
+
+
+def _piece(
+    frames: Frames, held: Indices, windows: Indices, info: VideoInfo, clips: ClipsConfig, first: int, num_windows: int
+) -> WindowPiece:
+    needed, positions = np.unique(windows, return_inverse=True)
+    length = min(clips.frames_per_clip * clips.frame_step, info.num_frames)
+    starts = windows[:, 0] / max(info.fps, 1e-6)
+    return WindowPiece(
+        frames=frames[np.isin(held, needed)],
+        clips=positions.reshape(windows.shape).astype(np.int64),
+        first=first,
+        num_windows=num_windows,
+        starts=starts,
+        stops=starts + length / max(info.fps, 1e-6),
+    )

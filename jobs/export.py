@@ -1,0 +1,48 @@
+"""`fersweep export`: a finished evaluation as a folder that predicts anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distributed.exported import ExportedModel
+from distributed.storage import Storage
+from distributed.winners import load_winner
+from jobs.context import Context
+from jobs.results import results_folder
+from jobs.versions import code_version
+
+
+def experiment_model(context: Context) -> ExportedModel:
+    """The winners of an experiment's evaluation with everything that a prediction needs.
+
+    Raises:
+        UserError: a fold is not evaluated yet.
+    """
+    manifest = context.manifest()
+    store = context.store(manifest)
+    results = results_folder(context, manifest, store)
+    _, folds = context.labelled(manifest, store)
+    sizes = {"dim": store.header.shape[-1], "num_classes": len(manifest.label_names)}
+    return ExportedModel.of(
+        store.header,
+        context.experiment.encoder,
+        [load_winner(results, fold.index, **sizes) for fold in folds],
+        label_names=manifest.label_names,
+        dataset=str(manifest.table["dataset"][0].as_py()),
+        hashes={
+            "manifest": manifest.content_hash,
+            "videos": manifest.videos_hash,
+            "code": code_version(),
+        },
+    )
+
+
+def export(context: Context, folder: Path) -> None:
+    """Write the model's folder."""
+    model = experiment_model(context)
+    storage = Storage.at(folder)
+    model.save(storage)
+    weights = model.encoder.weights or f"those of {model.encoder.name}, which come with fersweep"
+    context.say(
+        f"export: {storage.uri}, the probes of {len(model.winners)} folds; the encoder's weights stay apart: {weights}"
+    )
