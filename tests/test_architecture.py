@@ -61,6 +61,7 @@ ROAD = (
     "fold_tables",
     "evaluation",
     "winners",
+    "attention",
     "mean_pixels",
     "scored_videos",
     "slices",

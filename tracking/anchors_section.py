@@ -160,10 +160,10 @@ def anchors_figure(rows: Sequence[Anchor]) -> Figure:
     """UAR of every anchor on one line each, the run's own with its folds and their deviation."""
     with style():
         figure, (axes,) = canvas("UAR beside its anchors", 0.65 + 0.36 * len(rows))
-        axes.set_title("UAR; a dot is a fold, the bar one standard deviation to each side")
+        axes.set_title("UAR of the folds, mean ± one deviation", loc="left")
         for row, anchor in enumerate(rows):
             _place(axes, row, anchor)
-        axes.set_xlim(0, 1.08)
+        axes.set_xlim(0, 1.3)  # room for the numbers at the right
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_yticks(range(len(rows)), [anchor.name for anchor in rows])
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
@@ -183,13 +183,5 @@ def _place(axes: Axes, row: int, anchor: Anchor) -> None:
     axes.plot([anchor.uar, anchor.uar], [row - 0.26, row + 0.26], color=color, linewidth=2.4, zorder=4)
     text = rec.percent(anchor.uar, anchor.uar_deviation) + " %"
     right = max([anchor.uar + spread, *anchor.folds])
-    inside = right < 0.75
-    axes.annotate(
-        text,
-        (right if inside else min([anchor.uar - spread, *anchor.folds]), row),
-        (8 if inside else -8, 0),
-        textcoords="offset points",
-        va="center",
-        ha="left" if inside else "right",
-        weight="bold" if anchor.own else "normal",
-    )
+    weight = "bold" if anchor.own else "normal"
+    axes.annotate(text, (right, row), (8, 0), textcoords="offset points", va="center", weight=weight)
