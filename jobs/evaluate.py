@@ -69,7 +69,7 @@ def evaluate(context: Context, manifest: Manifest, store: TokenStore) -> list[Re
 
         booked = trial_resources(context.experiment.sweep, len(jobs))
         records = evaluate_folds(jobs, on_fold, cpus=booked["cpu"], gpus=booked["gpu"])
-        tracked.log_summary(records, bounds(read_scored(results)))
+        tracked.log_summary(records, bounds(read_scored(results_folder(context, manifest, store))))
     for record in records:
         for note in (record["ensemble"] or {}).get("notes", []):
             context.say(f"  fold {record['fold']}: a smaller ensemble than asked for; {note}")

@@ -69,7 +69,8 @@ def differences_figure(pairs: Sequence[Record]) -> Figure:
 
 def _dot(pair: Record) -> Dot:
     note = f"p {pair['p_value']:.2g}, by Holm {pair['p_holm']:.2g}"
-    return Dot(_name(pair), *(pair["difference"][end] for end in ("value", "low", "high")), note)
+    ends = pair["difference"]
+    return Dot(_name(pair), ends["value"], ends["low"], ends["high"], note)
 
 
 def _name(pair: Record) -> str:
