@@ -64,7 +64,8 @@ def names(tmp_path: Path) -> Path:
 def test_every_command_is_there(call: Call) -> None:
     code, out, _ = call("--help")
     assert code == 0
-    for command in ("run", "index", "embed", "sweep", "evaluate", "report", "demo", "init", "dashboard", "submit"):
+    stages = ("run", "index", "embed", "sweep", "evaluate", "report")
+    for command in (*stages, "slices", "compare", "demo", "init", "dashboard", "submit"):
         assert re.search(rf"^\W*{command} ", out, re.M), f"{command} is not in the help"
     assert call()[0] == 2  # no command at all: the help, and not a success
     assert call("train")[0] == 2 and call("sweep")[0] == 2

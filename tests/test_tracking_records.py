@@ -23,6 +23,18 @@ def test_summarize_names_mean_and_deviation_of_every_score() -> None:
     assert set(rec.summarize(folds[:1])) == {"num_folds", "test_uar_mean", "test_war_mean", "test_macro_f1_mean"}
 
 
+def test_with_intervals_the_summary_holds_the_pooled_score_and_its_bounds() -> None:
+    folds, _ = sweep(folds=2, trials=6)
+    summary = rec.summarize(folds, {"uar": (0.5, 0.4, 0.61)})
+    assert {name: summary[f"test_uar_{name}"] for name in ("pooled", "low", "high")} == {
+        "pooled": 0.5,
+        "low": 0.4,
+        "high": 0.61,
+    }
+    assert summary.keys() - rec.summarize(folds).keys() == {"test_uar_pooled", "test_uar_low", "test_uar_high"}
+    assert rec.interval((0.5, 0.4, 0.61)) == "40.0 to 61.0" and rec.interval(None) == "–"
+
+
 def test_confusions_are_summed_and_a_matrix_of_other_labels_is_refused() -> None:
     folds, _ = sweep(folds=2, trials=6)
     total = rec.total_confusion(folds, len(LABELS))

@@ -147,6 +147,16 @@ def test_a_sweep_without_evaluation_says_that_there_is_no_test_result() -> None:
     assert "| Test UAR" not in markdown
 
 
+def test_scores_of_all_videos_stand_with_their_intervals_and_beside_the_mean() -> None:
+    scores = {"uar": (0.562, 0.51, 0.611), "war": (0.58, 0.52, 0.63), "macro_f1": (0.55, 0.5, 0.6)}
+    data = replace(DATA, intervals=scores)
+    for text in (_Page(render_html(data)).text, render_markdown(data)):
+        assert "UAR of all test videos together: 56.2 %, 95 % interval over actors 51.0 to 61.1." in text
+        assert "58.0 %, 95 % interval over actors 52.0 to 63.0" in text
+        assert "mean over 2 folds ± standard deviation" in text
+    assert "interval over actors" not in _Page(_html()).text
+
+
 def test_missing_folds_and_scores_near_guessing_are_pointed_out() -> None:
     assert "Only 1 of 2 folds are evaluated; missing: fold 1." in render_markdown(replace(DATA, fold_records=FOLDS[:1]))
     assert "one fold, so no spread is known" in render_markdown(replace(DATA, fold_records=FOLDS[:1]))

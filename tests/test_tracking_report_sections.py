@@ -73,6 +73,19 @@ def test_the_fold_table_holds_the_records_numbers_in_percent_under_names_that_ke
     assert len(table.foot) == len(table.columns)
 
 
+def test_the_fold_table_holds_the_intervals_where_there_are_some() -> None:
+    bounds = {"uar": (0.5, 0.4, 0.6), "war": (0.52, 0.41, 0.62), "macro_f1": (0.49, 0.39, 0.59)}
+    section = _by_title(replace(DATA, intervals=bounds, fold_intervals={0: {"uar": (0.5, 0.42, 0.58)}, 1: {}}))
+    table = section["Test scores of every fold"].tables[0]
+    uar = [f"{100 * fold['scores']['uar']:.1f}" for fold in FOLDS]
+    assert [row[5] for row in table.rows] == [f"{uar[0]} (42.0 to 58.0)", uar[1], "50.0 (40.0 to 60.0)"]
+    assert table.rows[2][0] == "together" and table.rows[2][6] == "52.0 (41.0 to 62.0)"
+    assert any(
+        "Of fewer than three actors there is none" in text for text in section["Test scores of every fold"].texts
+    )
+    assert len(_by_title(DATA)["Test scores of every fold"].tables[0].rows) == 2
+
+
 def test_the_confusion_table_is_the_sum_over_the_folds() -> None:
     table = _by_title(DATA)["What was taken for what"].tables[0]
     first = [FOLDS[0]["confusion"][3][k] + FOLDS[1]["confusion"][3][k] for k in range(8)]

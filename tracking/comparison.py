@@ -69,8 +69,8 @@ def differences_figure(pairs: Sequence[Record]) -> Figure:
 
 def _dot(pair: Record) -> Dot:
     note = f"p {pair['p_value']:.2g}, by Holm {pair['p_holm']:.2g}"
-    ends = pair["difference"]
-    return Dot(_name(pair), ends["value"], ends["low"], ends["high"], note)
+    found = pair["difference"]
+    return Dot(_name(pair), found["value"], found["low"], found["high"], note)
 
 
 def _name(pair: Record) -> str:

@@ -1,0 +1,155 @@
+"""Tests that a leak would fail: with shuffled labels the real evaluation reads chance, unless something leaks.
+
+Each kind of leak is planted on purpose, to show that the same test then fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+import distributed.folds
+from distributed.errors import UserError
+from distributed.evaluation import FoldEvaluation, paper_recipe, refit_and_score
+from distributed.folds import Fold, FoldsConfig
+from distributed.intervals import Interval, actor_interval
+from distributed.labelled_tokens import LabelledTokens, label_tokens
+from distributed.manifest import Manifest
+from distributed.prediction import predict_probabilities
+from distributed.storage import Storage
+from distributed.training import ProbeSpec, TrainingConfig, train_pack
+from jobs.results import results_folder
+from jobs.run import run_stage
+from search_spaces.family import build_probe
+from search_spaces.probe import Probe
+from tests.finished_run import FinishedRun, listen
+from tests.synthetic import NAMES, synthetic_manifest, synthetic_store
+
+CHANCE = 1 / len(NAMES)
+PARAMS = {**paper_recipe(2)["params"], "lr": 1e-2, "batch_size": 8}
+Rows = npt.NDArray[np.int64]
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledTokens, list[Fold]]:
+    """Twelve actors whose tokens show the class plainly."""
+    manifest = synthetic_manifest()
+    store = synthetic_store(tmp_path_factory.mktemp("leaks"), manifest)
+    return label_tokens(manifest, store, FoldsConfig(count=3))
+
+
+def shuffled(tokens: LabelledTokens, seed: int = 0) -> LabelledTokens:
+    """The same videos with labels that say nothing about them: every actor's are dealt anew among his own videos.
+
+    Dealt among all, the classes that training has seen more often would be rarer in the test: worse than chance.
+    """
+    rng, labels, actors = np.random.default_rng(seed), tokens.labels.copy(), np.array(tokens.actors)
+    for actor in sorted(set(tokens.actors)):
+        labels[actors == actor] = rng.permutation(labels[actors == actor])
+    return replace(tokens, labels=labels)
+
+
+def evaluated(tokens: LabelledTokens, folds: Sequence[Fold], winner: Callable[[Fold], dict[str, Any]]) -> Interval:
+    """The UAR of all folds' test videos with its interval, by the code that scores every run."""
+    rows: list[dict[str, Any]] = []
+    for fold in folds:
+        job = FoldEvaluation(fold, winner(fold), tokens, TrainingConfig(epochs=20), "nested", 0, Storage("unused"))
+        rows += refit_and_score(job)[2].to_pylist()
+    true, predicted = (np.array([NAMES.index(row[key]) for row in rows]) for key in ("true", "predicted"))
+    assert len(rows) == len(tokens.video_ids)
+    return actor_interval(true, predicted, [row["actor"] for row in rows], num_classes=len(NAMES))
+
+
+def fixed(fold: Fold) -> dict[str, Any]:
+    return {"trial": 0, "family": "attentive", "score": None, "params": PARAMS}
+
+
+def reads_chance(found: Interval) -> bool:
+    return found.low <= CHANCE <= found.high
+
+
+def test_what_labels_say_is_found_and_shuffled_labels_are_chance(tokens: tuple[LabelledTokens, list[Fold]]) -> None:
+    labelled, folds = tokens
+    honest = evaluated(labelled, folds, fixed)
+    assert honest.low > 0.8
+    assert not reads_chance(honest)
+    assert reads_chance(evaluated(shuffled(labelled), folds, fixed))
+
+
+def test_the_test_actors_among_the_training_rows_fail_it(tokens: tuple[LabelledTokens, list[Fold]]) -> None:
+    labelled, folds = tokens
+    leaky = [replace(fold, train=np.concatenate([fold.train, fold.test])) for fold in folds]
+    found = evaluated(shuffled(labelled), leaky, fixed)
+    assert not reads_chance(found)
+    assert found.low > CHANCE
+
+
+def test_a_winner_selected_on_the_test_fold_fails_it(tokens: tuple[LabelledTokens, list[Fold]]) -> None:
+    """Noise alone: the best of many probes on the fold is no result of the fold."""
+    labelled, folds = shuffled(tokens[0]), tokens[1]
+    chosen = [best_on(labelled, fold, fold.test) for fold in folds]
+    inner = [best_on(labelled, fold, fold.validation) for fold in folds]
+    assert not reads_chance(pooled(labelled, folds, chosen))
+    assert reads_chance(pooled(labelled, folds, inner))
+
+
+def best_on(labelled: LabelledTokens, fold: Fold, rows: Rows) -> Probe:
+    """Of sixty probes trained a little on the fold's training rows the one that scores best on `rows`."""
+    params = {key: value for key, value in PARAMS.items() if not key.startswith("attentive.")}
+    params |= {"family": "linear", "lr": 1e-4, "linear.dropout": 0.0}
+    specs = [ProbeSpec(number, "linear", params, number) for number in range(60)]
+    config = TrainingConfig(epochs=1, rungs=())
+    results = train_pack(
+        labelled.reader(0), labelled.labels, fold.train, rows, specs, config, num_classes=len(NAMES), seed=fold.index
+    )
+    best = max(results, key=lambda result: result.score or 0.0)
+    probe = build_probe("linear", params, dim=labelled.reader(0).shape[1], num_classes=len(NAMES), seed=0)
+    probe.load_state_dict(best.state_dict)
+    return probe
+
+
+def pooled(labelled: LabelledTokens, folds: Sequence[Fold], probes: Sequence[Probe]) -> Interval:
+    """The UAR of every fold's probe on the fold's test videos together."""
+    rows = np.concatenate([fold.test for fold in folds])
+    predicted = [
+        predict_probabilities(labelled.reader(0), fold.test, [probe], device="cpu")[0].argmax(axis=1)
+        for fold, probe in zip(folds, probes, strict=True)
+    ]
+    actors = [labelled.actors[row] for row in rows]
+    return actor_interval(labelled.labels[rows], np.concatenate(predicted), actors, num_classes=len(NAMES))
+
+
+def test_a_store_of_other_videos_is_refused_and_corrected_labels_make_other_results(finished_run: FinishedRun) -> None:
+    context, manifest = listen(finished_run.experiment, finished_run.tokens), finished_run.manifest
+    fewer = Manifest(manifest.table.slice(1), manifest.label_names)
+    with pytest.raises(UserError, match="made with other settings .*videos_hash"):
+        context.labelled(fewer, context.store(fewer))
+    turned = 1 - manifest.table["label"].to_numpy()
+    place = manifest.table.column_names.index("label")
+    corrected = Manifest(manifest.table.set_column(place, "label", pa.array(turned)), manifest.label_names)
+    folder = results_folder(context, corrected, context.store(corrected))
+    assert folder.uri != results_folder(context, manifest, context.store(manifest)).uri
+    assert folder.names() == []
+
+
+def test_an_actor_planted_in_two_parts_stops_the_run_before_anything_is_trained(
+    finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = distributed.folds._fold
+
+    def leaky(*arguments: Any) -> Fold:
+        fold = made(*arguments)
+        return replace(fold, train=np.sort(np.append(fold.train, fold.test[0])))
+
+    monkeypatch.setattr(distributed.folds, "_fold", leaky)
+    with finished_run.changed("training.epochs=3") as context:
+        for stage in ("sweep", "evaluate"):
+            with pytest.raises(UserError, match=r"folds: actor p\d is in train and in test of fold 0"):
+                run_stage(context, stage)
+        assert results_folder(context, finished_run.manifest, finished_run.store).names() == []
