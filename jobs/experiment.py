@@ -20,6 +20,7 @@ from distributed.encoders import EncoderConfig
 from distributed.errors import UserError
 from distributed.evaluation import EvaluateConfig
 from distributed.folds import FoldsConfig
+from distributed.inspection import InsideConfig
 from distributed.manifest import DataConfig
 from distributed.mean_pixels import AnchorsConfig
 from distributed.search import SearchConfig
@@ -50,6 +51,7 @@ class Experiment(BaseModel):
     sweep: SweepConfig = Field(default_factory=SweepConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     anchors: AnchorsConfig = Field(default_factory=AnchorsConfig)
+    inside: InsideConfig = Field(default_factory=InsideConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 

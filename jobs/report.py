@@ -14,6 +14,7 @@ from distributed.storage import Storage
 from distributed.token_store import TokenStore
 from jobs.anchors import anchors_sections
 from jobs.context import Context
+from jobs.insides import inside_sections
 from jobs.results import fold_records as fold_records
 from jobs.results import results_folder, sweep_key_settings
 from jobs.results import results_of as results_of
@@ -101,4 +102,8 @@ def _details(
     context: Context, manifest: Manifest, store: TokenStore, records: list[Record], scored: ScoredVideos
 ) -> list[Section]:
     """Sections that other jobs compose; what they need is computed once and kept in the workspace."""
-    return [*anchors_sections(context, manifest, store, records), uncertainty_section(scored, manifest)]
+    return [
+        *anchors_sections(context, manifest, store, records),
+        uncertainty_section(scored, manifest),
+        *inside_sections(context, manifest, store, records),
+    ]

@@ -62,6 +62,8 @@ ROAD = (
     "evaluation",
     "winners",
     "attention",
+    "inspection",
+    "embedding_map",
     "mean_pixels",
     "scored_videos",
     "slices",
