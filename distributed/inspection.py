@@ -25,6 +25,7 @@ from distributed.errors import UserError
 from distributed.labelled_tokens import LabelledTokens
 from distributed.search import Record
 from distributed.storage import Storage
+from distributed.token_reader import TokenReader
 from distributed.views import ViewsConfig, crop_corners, short_side
 from distributed.winners import load_winner
 
@@ -138,9 +139,8 @@ def look(verdict: Verdict, path: str, tokens: LabelledTokens, results: Storage, 
     winner = load_winner(results, verdict.fold, dim=header.shape[-1], num_classes=tokens.num_classes)
     if is_uniform(winner.probe) or header.shape[:4] == (1, 1, 1, 1):
         return replace(nothing, frames=pixels, uniform=True)
-    row = np.array([tokens.video_ids.index(verdict.video_id)])
     segments, t, h, w, _ = header.shape
-    views = tokens.reader(0).evaluation_views(row)[0]
+    views = TokenReader(tokens.store, [verdict.video_id]).evaluation_views(np.zeros(1, np.int64))[0]
     names, weights = _rows(attention_weights(winner.probe, views, (segments, t, h, w)), winner.record, settings.rows)
     heats = np.stack([_heats(each, video, shown, resolution, settings) for each in weights])
     return replace(nothing, frames=pixels, heats=heats, row_names=names)

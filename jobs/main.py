@@ -84,6 +84,21 @@ def compare(
 
 
 @app.command()
+def inspect(
+    experiment: ExperimentFile,
+    videos: Annotated[list[str] | None, typer.Argument(help="video ids, and section.key=value ...")] = None,
+    fold: Annotated[int | None, typer.Option(help="only this fold's test videos")] = None,
+    output: Annotated[str | None, typer.Option(help="where to write; by default beside the scores")] = None,
+) -> None:
+    """Draw where a fold's probe looked: by default in the surest mistakes and hits of each fold."""
+    from jobs.inspection import inspect_videos
+
+    overrides = [each for each in videos or [] if "=" in each]
+    chosen = [each for each in videos or [] if "=" not in each]
+    inspect_videos(_context(experiment, overrides), chosen, fold, output)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="where the demo writes everything")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="another seed draws other actors")] = 0,

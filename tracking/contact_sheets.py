@@ -1,7 +1,7 @@
 """Frames of videos side by side, and heat over them: figures for the report and single files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +15,7 @@ Pixels = npt.NDArray[np.uint8]
 Heat = npt.NDArray[np.float32]
 
 _GAP = 3  # white pixels between two frames
-_LABELS = 0.2  # of the width, for the rows' names where they have some
+_LABELS = 1.08  # inches for the rows' names where they have some
 _COLOURS = "inferno"
 
 
@@ -57,7 +57,7 @@ def overlay(frames: Pixels, heats: Heat) -> Pixels:
     share = heats / max(float(heats.max(initial=0.0)), 1e-30)
     colour = mpl.colormaps[_COLOURS](0.15 + 0.85 * share)[..., :3] * 255
     strength = (0.7 * np.sqrt(share))[..., None]  # the face stays visible below the brightest patch
-    mixed: Pixels = ((1 - strength) * 0.75 * grey[..., None] + strength * colour).round().astype(np.uint8)
+    mixed: Pixels = ((1 - strength) * (50 + 0.7 * grey[..., None]) + strength * colour).round().astype(np.uint8)
     return mixed
 
 
@@ -68,13 +68,19 @@ def strip(frames: Pixels) -> Pixels:
     return np.concatenate(parts[:-1], axis=1)
 
 
-def attention_sheet(video: ShownVideo) -> Figure:
-    """A video's frames in a row, and below them the same frames under each row's attention."""
+def few_frames(video: ShownVideo, number: int) -> ShownVideo:
+    """The video with `number` of its frames, evenly spread, or all of them where there are fewer."""
+    chosen = np.linspace(0, len(video.frames) - 1, min(number, len(video.frames))).round().astype(np.int64)
+    return replace(video, frames=video.frames[chosen], heats=video.heats[:, chosen])
+
+
+def attention_sheet(video: ShownVideo, width: float = WIDTH) -> Figure:
+    """A video's frames in a row, below them the same under each row's attention; `width` is in inches."""
     title = f"Attention on {video.video_id}"
     if not len(video.heats):
         return message(title, f"No attention to draw: {without_attention(video)}")
     strips = [strip(video.frames), *(strip(overlay(video.frames, heat)) for heat in video.heats)]
-    return _sheet(title, strips, ["frames", *video.row_names], f"{video.video_id}\n{video.verdict}")
+    return _sheet(title, strips, ["frames", *video.row_names], f"{video.video_id}\n{video.verdict}", width=width)
 
 
 def without_attention(video: ShownVideo) -> str:
@@ -94,23 +100,28 @@ def frames_sheet(title: str, videos: Sequence[ShownVideo]) -> Figure:
 
 
 def _sheet(
-    title: str, strips: Sequence[Pixels], names: Sequence[str] = (), head: str = "", captions: Sequence[str] = ()
+    title: str,
+    strips: Sequence[Pixels],
+    names: Sequence[str] = (),
+    head: str = "",
+    captions: Sequence[str] = (),
+    width: float = WIDTH,
 ) -> Figure:
     """Strips one above the other, each with a name at its left or a caption above it."""
     left = _LABELS if names else 0.0
-    wide = WIDTH * (1 - left) - 0.1
+    wide = width - left - 0.1
     heights = [wide * picture.shape[0] / picture.shape[1] for picture in strips]
     caption, top, gap = (0.2 if captions else 0.0), (0.42 if head else 0.05), 0.07
     total = top + sum(heights) + len(strips) * (gap + caption)
     with style():
-        figure = Figure(figsize=(WIDTH, total))
+        figure = Figure(figsize=(width, total))
         figure.set_label(title)
         if head:
-            figure.text(left, 1 - 0.05 / total, head, va="top", color=INK, size=9, linespacing=1.35)
+            figure.text(left / width, 1 - 0.05 / total, head, va="top", color=INK, size=9, linespacing=1.35)
         below = total - top
         for number, (picture, height) in enumerate(zip(strips, heights, strict=True)):
             below -= height + caption
-            axes = figure.add_axes((left, below / total, wide / WIDTH, height / total))
+            axes = figure.add_axes((left / width, below / total, wide / width, height / total))
             _picture(axes, picture, names[number] if names else "")
             if captions:
                 place = (0, 1 + 0.04 / height)
@@ -122,4 +133,14 @@ def _sheet(
 def _picture(axes: Axes, picture: Pixels, name: str) -> None:
     axes.set_axis_off()
     axes.imshow(picture, aspect="auto")
-    axes.text(-0.015, 0.5, name, transform=axes.transAxes, ha="right", va="center", size=8, linespacing=1.25)
+    axes.annotate(
+        name,
+        (0, 0.5),
+        (-6, 0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        size=8,
+        linespacing=1.25,
+    )
