@@ -22,6 +22,8 @@ from jobs.sweep import fold_searches, found_records
 from jobs.tracked import tracked_sweep
 from jobs.uncertainty import bounds, fold_bounds, uncertainty_section
 from jobs.versions import code_version, library_versions
+from tracking.calibration_section import calibration_sections
+from tracking.members_section import members_sections
 from tracking.report import ReportData, figure_files, render_html, render_markdown
 from tracking.report_parts import Section
 
@@ -104,6 +106,8 @@ def _details(
     """Sections that other jobs compose; what they need is computed once and kept in the workspace."""
     return [
         *anchors_sections(context, manifest, store, records),
+        *members_sections(records),
+        *calibration_sections(records),
         uncertainty_section(scored, manifest),
         *inside_sections(context, manifest, store, records),
     ]

@@ -78,7 +78,7 @@ ROAD = (
     "cross_dataset",
 )
 # Classes without a line that could break.
-WITHOUT_BEHAVIOUR = {"distributed/errors.py", "tracking/settings.py", "tracking/report_parts.py"}
+WITHOUT_BEHAVIOUR = {"distributed/errors.py", "tracking/settings.py"}
 BESIDE_THE_ROAD = {"demo"}  # draws the demo's videos; nothing on the road imports it
 TORCH_ALONE = ("views", "readout", "training", "encoders")  # must run where ray, pyarrow and pydantic are missing
 MISSING_THERE = {"ray", "pyarrow", "pydantic", "decord", "mlflow", "pebble", "tracking", "jobs"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.tracking_records import LABELS, sweep
+from tests.tracking_records import LABELS, sweep, with_extras
 from tracking import records as rec
 
 
@@ -33,6 +33,33 @@ def test_with_intervals_the_summary_holds_the_pooled_score_and_its_bounds() -> N
     }
     assert summary.keys() - rec.summarize(folds).keys() == {"test_uar_pooled", "test_uar_low", "test_uar_high"}
     assert rec.interval((0.5, 0.4, 0.61)) == "40.0 to 61.0" and rec.interval(None) == "–"
+
+
+def test_a_summary_holds_the_ensemble_and_the_noise_of_training_where_every_fold_has_them() -> None:
+    folds, _ = sweep(folds=3, trials=6)
+    rich = [with_extras(fold) for fold in folds]
+    summary = rec.summarize(rich)
+    assert summary["test_ensemble_war_mean"] == pytest.approx(np.mean([f["ensemble"]["scores"]["war"] for f in rich]))
+    assert summary["test_uar_mean"] == pytest.approx(np.mean([f["scores"]["uar"] for f in rich]))
+    assert "test_ensemble_uar_mean" not in rec.summarize([*rich[:2], folds[2]])
+    assert "test_uar_repeat_std" in summary
+
+
+def test_the_noise_of_training_is_pooled_over_the_folds() -> None:
+    def fold(*values: float) -> dict[str, object]:
+        return {"repeats": [{"seed": 0, "scores": {"uar": value}} for value in values]}
+
+    # Squared distances from each fold's own mean: 2 + 0.5, over one free value each.
+    assert rec.repeat_std([fold(1, 3), fold(7, 8)], "uar") == pytest.approx(((2 + 0.5) / 2) ** 0.5)
+    assert rec.repeat_std([fold(1, 2, 3), fold(5)], "uar") == pytest.approx(1.0)
+    assert rec.repeat_std([fold(1), fold(2), {}], "uar") is None
+
+
+def test_only_scores_that_nothing_was_chosen_by_can_be_summed_up() -> None:
+    folds, _ = sweep(folds=2, trials=6)
+    rec.check_test_results([*folds, {**folds[0], "selection": "paper"}])
+    with pytest.raises(ValueError, match="fold 0: chosen by the test fold, so its scores are no test result"):
+        rec.summarize([{**folds[0], "selection": "the test fold"}])
 
 
 def test_confusions_are_summed_and_a_matrix_of_other_labels_is_refused() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.tracking_records import LABELS, sweep
+from tests.tracking_records import LABELS, sweep, with_extras
 from tracking.report import ReportData, figure_files, render_html, render_markdown
 
 FOLDS, PROBES = sweep(folds=2, trials=16)
@@ -162,6 +162,13 @@ def test_missing_folds_and_scores_near_guessing_are_pointed_out() -> None:
     assert "one fold, so no spread is known" in render_markdown(replace(DATA, fold_records=FOLDS[:1]))
     assert "no recognition is shown" not in render_markdown(DATA)
     assert "no recognition is shown" in render_markdown(replace(DATA, chance=0.53))
+
+
+def test_several_trainings_of_a_fold_are_said_to_be_some() -> None:
+    several = [with_extras(fold, repeats=4) for fold in FOLDS]
+    text = render_markdown(replace(DATA, fold_records=several, probe_records=()))
+    assert "(mean over 2 folds ± standard deviation; every fold the mean of 4 trainings)" in text
+    assert "trainings" not in render_markdown(DATA)
 
 
 def test_the_fixed_recipe_is_described_as_one() -> None:

@@ -1,5 +1,6 @@
 """The tree of a sweep in a real MLflow database, made once however often it is logged."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from tests.tracking_records import LABELS, ODD_NAME, fold_record, probe_record, shared_workspace
+from tests.tracking_records import LABELS, ODD_NAME, fold_record, probe_record, shared_workspace, with_extras
 from tracking.records import summarize
 from tracking.runs import Tracker, local_uris
 
@@ -152,6 +153,25 @@ def test_another_evaluation_takes_the_place_of_the_first(open_tracker: Open, cli
     open_tracker().log_evaluation("k1", other, LABELS)
     fold = _runs(client, open_tracker())["sweep:k1/fold:0"]
     assert fold.data.metrics["test_uar"] == other["scores"]["uar"]
+
+
+def test_an_ensemble_of_an_earlier_evaluation_is_withdrawn(open_tracker: Open, client: MlflowClient) -> None:
+    probe = probe_record(0, 0)
+    plain = fold_record(0, probe)
+    rich = with_extras(plain)
+    _log_all(open_tracker(), [probe], [rich])
+    for key in ("sweep:k1/fold:0", "sweep:k1"):
+        metrics = _runs(client, open_tracker())[key].data.metrics
+        name = "test_ensemble_uar" + ("" if "fold" in key else "_mean")
+        assert metrics[name] == rich["ensemble"]["scores"]["uar"]
+    for _ in range(2):  # a second time nothing is left to withdraw
+        _log_all(open_tracker(), [probe], [plain])
+    for key in ("sweep:k1/fold:0", "sweep:k1"):
+        run = _runs(client, open_tracker())[key]
+        name = "test_ensemble_uar" + ("" if "fold" in key else "_mean")
+        assert math.isnan(run.data.metrics[name])
+        assert len(client.get_metric_history(run.info.run_id, name)) == 2
+        assert run.data.metrics["test_uar" + ("" if "fold" in key else "_mean")] == plain["scores"]["uar"]
 
 
 def test_label_names_in_another_order_than_the_matrix_are_refused(open_tracker: Open) -> None:

@@ -108,6 +108,43 @@ def fold_record(fold: int, winner: dict[str, Any], seed: int = 0) -> dict[str, A
     }
 
 
+def with_extras(record: dict[str, Any], *, repeats: int = 3, temperature: float = 1.8) -> dict[str, Any]:
+    """A fold record with repeated trainings, an ensemble of three, and probabilities that are too sure."""
+    rng = np.random.default_rng((record["fold"], 5))
+    names = list(record["scores"])
+    scores = [{name: record["scores"][name] + float(rng.normal(0, 0.01)) for name in names} for _ in range(repeats)]
+    mean = {name: float(np.mean([values[name] for values in scores])) for name in scores[0]}
+    calibration: dict[str, Any] = {"temperature": temperature, "num_inner": 48, "ece": {}, "nll": {}, "bins": {}}
+    for when, gap in (("before", 0.2), ("after", 0.02)):
+        counts = rng.multinomial(record["num_test"], np.linspace(0, 1, 15) / np.linspace(0, 1, 15).sum())
+        centres = (np.arange(15) + 0.5) / 15
+        calibration["bins"][when] = [
+            {
+                "low": i / 15,
+                "high": (i + 1) / 15,
+                "count": int(n),
+                "confidence": float(centres[i]) if n else None,
+                "accuracy": float(max(centres[i] - gap, 0)) if n else None,
+            }
+            for i, n in enumerate(counts)
+        ]
+        calibration["ece"][when], calibration["nll"][when] = gap, 1.2 + gap
+    return {
+        **record,
+        "repeats": [{"seed": 7 + i, "scores": values} for i, values in enumerate(scores)],
+        "scores": mean,
+        "ensemble": {
+            "asked": 3,
+            "trials": [record["trial"], 1, 2],
+            "scores": {name: value + 0.02 for name, value in mean.items()},
+            "recall": record["recall"],
+            "confusion": record["confusion"],
+            "notes": [],
+        },
+        "calibration": calibration,
+    }
+
+
 def sweep(folds: int = 5, trials: int = 40) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(fold records, probe records) of a whole sweep."""
     probes = [probe_record(fold, trial) for fold in range(folds) for trial in range(trials)]

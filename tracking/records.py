@@ -10,7 +10,11 @@ fold record (the refitted winner, scored once on the fold's test actors):
     fold: int; selection: "nested" | "paper"; trial: int | None; family: str; params;
     inner_score: float | None; scores: {"uar", "war", "macro_f1"}; recall: {label name: float | None};
     confusion: int[C, C] as lists, true by predicted; curves; num_test: int; test_actors: [str];
-    seconds: float
+    seconds: float; and, None or left out where they were not asked for,
+    repeats: [{"seed", "scores"}], trainings of the winner; `scores` is their mean, the rest is of the first;
+    ensemble: {"asked": int, "trials", "scores", "recall", "confusion", "notes": [str]};
+    calibration: {"temperature", "num_inner": int, and of the test videos, each {"before", "after"} the temperature:
+    "ece", "nll", "bins": [{"low", "high", "count", "confidence", "accuracy"}]}
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,20 +39,54 @@ def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
     return float(np.mean(values)), deviation
 
 
+def check_test_results(folds: Sequence[Record]) -> None:
+    """Let only those fold records pass whose configuration was chosen without the fold's own test videos.
+
+    Raises ValueError on any other, so that its scores are never printed or kept as a test result.
+    """
+    for fold in folds:
+        if fold.get("selection") not in ("nested", "paper"):
+            raise ValueError(
+                f"fold {fold.get('fold')}: chosen by {fold.get('selection')}, so its scores are no test result; "
+                "only selection nested (inner actors) or paper (a fixed recipe) gives one"
+            )
+
+
 def summarize(folds: Sequence[Record], intervals: Mapping[str, Bounds] | None = None) -> dict[str, float]:
     """Mean and standard deviation of every test score over the folds, under MLflow's metric names.
 
-    With `intervals` also each score of all test videos together (pooled) and its 95 % interval over actors.
+    Of the ensemble too where every fold has one, and the deviation over trainings where folds have several.
+    With `intervals` each score of all test videos together (pooled) and its 95 % interval over actors.
     """
+    check_test_results(folds)
     summary: dict[str, float] = {"num_folds": float(len(folds))}
     for score in SCORES:
-        mean, deviation = mean_std([fold["scores"][score] for fold in folds])
-        summary[f"test_{score}_mean"] = mean
-        if deviation is not None:
-            summary[f"test_{score}_std"] = deviation
+        named = {f"test_{score}": [fold["scores"][score] for fold in folds]}
+        if all(fold.get("ensemble") for fold in folds):
+            named[f"test_ensemble_{score}"] = [fold["ensemble"]["scores"][score] for fold in folds]
+        for name, values in named.items():
+            mean, deviation = mean_std(values)
+            summary[f"{name}_mean"] = mean
+            if deviation is not None:
+                summary[f"{name}_std"] = deviation
+        noise = repeat_std(folds, score)
+        if noise is not None:
+            summary[f"test_{score}_repeat_std"] = noise
     for score, bounds in (intervals or {}).items():
         summary |= {f"test_{score}_{end}": b for end, b in zip(("pooled", "low", "high"), bounds, strict=True)}
     return summary
+
+
+def repeat_std(folds: Sequence[Record], score: str) -> float | None:
+    """The standard deviation of a score over trainings of one fold's winner with other seeds, pooled over folds.
+
+    None where no fold was trained more than once.
+    """
+    groups = [[one["scores"][score] for one in fold.get("repeats") or ()] for fold in folds]
+    freedom = sum(max(len(group) - 1, 0) for group in groups)
+    if not freedom:
+        return None
+    return float(np.sqrt(sum(float(np.var(group)) * len(group) for group in groups if group) / freedom))
 
 
 def total_confusion(folds: Sequence[Record], num_labels: int) -> npt.NDArray[np.int64]:

@@ -146,6 +146,8 @@ def _sentences(data: ReportData) -> list[str]:
     num = len(data.fold_records)
     mean, deviation = rec.mean_std([fold["scores"]["uar"] for fold in data.fold_records])
     over = f"mean over {num} folds ± standard deviation" if num > 1 else "one fold, so no spread is known"
+    repeats = max(len(fold.get("repeats") or ()) for fold in data.fold_records)
+    over += f"; every fold the mean of {repeats} trainings" if repeats > 1 else ""
     return [
         f"On videos of actors it had never seen, the probe recognised {rec.percent(mean, deviation)} % of an "
         f"average class ({over}). Guessing among {len(data.label_names)} classes gets "

@@ -6,7 +6,7 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from tracking.records import Bounds, Record
+from tracking.records import Bounds, Record, check_test_results, scored
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,22 @@ class ReportData:
     chance: float | None = None
     intervals: Mapping[str, Bounds] = field(default_factory=dict)
     fold_intervals: Mapping[int, Mapping[str, Bounds]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse to print a score as a test result whose configuration the inner split would not have chosen.
+
+        Raises ValueError: a fold record was chosen by its own test score, or a complete configuration of its
+        fold has a better inner score than the one that is reported.
+        """
+        check_test_results(self.fold_records)
+        for fold in self.fold_records:
+            mine = [p for p in scored(self.probe_records, "complete") if p["fold"] == fold["fold"]]
+            best = max(mine, key=lambda p: float(p["score"]), default=None)
+            if fold["trial"] is not None and best is not None and best["score"] > fold["inner_score"]:
+                raise ValueError(
+                    f"fold {fold['fold']}: trial {fold['trial']} is reported, but trial {best['trial']} has the better "
+                    "inner score, so the reported one was not chosen on the inner split: its scores are no test result"
+                )
 
     @property
     def guessing(self) -> float:

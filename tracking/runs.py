@@ -13,10 +13,10 @@ from typing import Any
 from mlflow.entities import Metric
 from sqlalchemy.engine import URL
 
-from tracking import records as rec
 from tracking.figures import confusion_figure, to_png
+from tracking.fold_metrics import fold_metrics, withdrawn
 from tracking.records import Record
-from tracking.run_store import PARENT, EndStatus, Run, RunStore, metric_name, now
+from tracking.run_store import PARENT, EndStatus, Run, RunStore, now
 
 # Few curves on purpose: MLflow's pages slow down with many metrics.
 CURVES = ("train_loss", "validation_loss", "validation_uar", "validation_war")
@@ -102,13 +102,14 @@ class Tracker:
 
         `label_names` in the order of the matrix; `validation_uar` is the inner score that chose the winner.
         The fold's run ends as FINISHED. The same scores again change nothing, others take their place. Raises
-        ValueError when names, matrix and recalls do not fit together.
+        ValueError when names, matrix and recalls do not fit together, or the record is no test result.
         """
         run = self._known(sweep_key, _fold_key(sweep_key, record["fold"]))
-        scores = _test_scores(record, label_names)
-        if run.status == "FINISHED" and scores.items() <= run.metrics.items():
+        scores = fold_metrics(record, label_names)
+        gone = withdrawn(run.metrics, scores)
+        if run.status == "FINISHED" and scores.items() <= run.metrics.items() and not gone:
             return
-        moment = now()
+        scores, moment = scores | gone, now()
         points = [Metric(name, value, moment, 0) for name, value in scores.items()]
         points += [
             Metric("refit_train_loss", epoch["train_loss"], moment, epoch["epoch"])
@@ -128,6 +129,7 @@ class Tracker:
         run = self._known(sweep_key, _sweep_key(sweep_key))
         moment = now()
         fresh = {name: value for name, value in summary.items() if run.metrics.get(name) != value}
+        fresh |= withdrawn(run.metrics, summary) if summary else {}
         self._store.log(run, [Metric(name, value, moment, 0) for name, value in fresh.items()])
         for path, content in artifacts.items():
             self._store.artifact(run, path, content.encode() if isinstance(content, str) else content)
@@ -200,24 +202,3 @@ def _probe_metrics(record: Record, start: int, length: int) -> list[Metric]:
         points.append(Metric("validation_uar", record["score"], start + length, record["epoch"]))
     points.append(Metric("num_parameters", record["num_parameters"], start + length, 0))
     return points
-
-
-def _test_scores(record: Record, label_names: Sequence[str]) -> dict[str, float]:
-    confusion = rec.total_confusion([record], len(label_names))
-    scores = {f"test_{score}": float(record["scores"][score]) for score in rec.SCORES}
-    for name, recall in zip(label_names, rec.class_recalls(confusion), strict=True):
-        if not _same(recall, record["recall"].get(name)):
-            raise ValueError(
-                f"fold {record['fold']}: the recall of {name!r} is {record['recall'].get(name)} in the "
-                f"record, but {recall} by its confusion matrix: pass the label names in the matrix's order"
-            )
-        if recall is not None:
-            scores[f"test_recall_{metric_name(name)}"] = recall
-    scores["num_test"] = float(record["num_test"])
-    if record["inner_score"] is not None:
-        scores["validation_uar"] = float(record["inner_score"])
-    return scores
-
-
-def _same(one: float | None, other: float | None) -> bool:
-    return one == other if one is None or other is None else abs(one - other) < 1e-6
