@@ -8,19 +8,25 @@ from pathlib import Path
 import pytest
 
 from distributed.errors import UserError
+from distributed.selection import best_of
 from jobs.context import Context
 from jobs.evaluate import evaluate
-from jobs.run import run_stage
+from jobs.results import results_folder
+from jobs.run import run_stage, run_up_to
 from jobs.sweep import fold_searches, found_records
-from tests.finished_run import CONFIGURATIONS, FOLDS, FinishedRun, listen, said, state_of
+from tests.finished_run import CONFIGURATIONS, FOLDS, FinishedRun, listen, mlflow_runs, said, state_of
 
 
 @pytest.fixture
 def copy(finished_run: FinishedRun, tmp_path: Path) -> Context:
     """The finished run's list, sweep and scores in another workspace, with the same tokens."""
-    for folder in ("manifest", "sweep", "evaluation"):
-        shutil.copytree(finished_run.workspace / folder, tmp_path / "w" / folder)
-    return listen(finished_run.experiment, f"workspace={tmp_path}/w", finished_run.tokens)
+    return copied(finished_run, tmp_path)
+
+
+def copied(finished: FinishedRun, folder: Path, *overrides: str) -> Context:
+    for name in ("manifest", "sweep", "evaluation"):
+        shutil.copytree(finished.workspace / name, folder / "w" / name)
+    return listen(finished.experiment, f"workspace={folder}/w", finished.tokens, *overrides)
 
 
 def test_each_fold_is_scored_with_the_winner_of_its_own_search(finished_run: FinishedRun) -> None:
@@ -61,3 +67,37 @@ def test_a_sweep_that_is_not_whole_has_no_winner(copy: Context, tmp_path: Path) 
     left = CONFIGURATIONS - 2
     with pytest.raises(UserError, match=f"fold 1: {left} of 10 configurations are searched; run `fersweep sweep`"):
         run_stage(copy, "evaluate")
+
+
+def test_changed_evaluation_settings_redo_the_evaluation_alone(finished_run: FinishedRun, tmp_path: Path) -> None:
+    """With repeats and more members than the search can give, which is said; once more, nothing is done again."""
+    settings = ("evaluate.repeats=2", f"evaluate.ensemble={CONFIGURATIONS + 1}", "evaluate.calibrate=false")
+    context = copied(finished_run, tmp_path, *settings)
+    before = state_of(tmp_path / "w")
+    run_up_to(context, "report")
+    after = state_of(tmp_path / "w")
+    assert {file: state for file, state in after.items() if file in before} == before
+    manifest, store = context.manifest(), context.store(context.manifest())
+    results = results_folder(context, manifest, store)
+    kinds = ("json", "parquet", "safetensors")
+    assert set(results.names()) == {
+        f"fold-{fold}{end}" for fold in range(FOLDS) for end in ("-members.parquet", *(f".{k}" for k in kinds))
+    }
+    new = {file.relative_to(tmp_path / "w").parts[0] for file in after.keys() - before.keys()}
+    assert new == {"evaluation", "stages-small.json"}
+    searches = {search.fold: search for search in fold_searches(context, manifest, store)}
+    runs = mlflow_runs(tmp_path / "w")
+    for fold in range(FOLDS):
+        record, old = results.read_json(f"fold-{fold}.json"), finished_run.evaluation.read_json(f"fold-{fold}.json")
+        best = best_of(fold, found_records([searches[fold]]), CONFIGURATIONS)
+        assert record["ensemble"]["trials"] == [one["trial"] for one in best]
+        assert record["repeats"][0] == old["repeats"][0] and len(record["repeats"]) == 2
+        assert record["calibration"] is None and old["calibration"]["temperature"] > 0
+        note = f"the search has {len(best)} of the {CONFIGURATIONS + 1} complete configurations"
+        assert f"  fold {fold}: a smaller ensemble than asked for; {note}" in said(context)
+        metrics = runs[f"{finished_run.sweep_key}/fold:{fold}"].data.metrics
+        assert metrics["test_ensemble_uar"] == pytest.approx(record["ensemble"]["scores"]["uar"])
+        assert metrics["test_uar"] == pytest.approx(record["scores"]["uar"])
+    assert "An ensemble of the best configurations" in results.child("report").read_bytes("report.md").decode()
+    run_up_to(context, "report")
+    assert state_of(tmp_path / "w") == after
