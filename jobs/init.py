@@ -59,6 +59,9 @@ training:
 
 evaluate:
   selection: nested       # nested: chosen on inner actors; paper: the fixed published recipe
+  repeats: 1              # trainings of each winner with other seeds; its score is their mean
+  ensemble: 0             # also average the best N configurations, as a result of its own
+  calibrate: true         # fit a temperature for the probabilities on the inner actors
 
 # workspace: runs/{name}  # everything that is written goes here; a folder or a URI
 # tracking:

@@ -50,7 +50,24 @@ _add_stage("index", "List the videos of the dataset.")
 _add_stage("embed", "Embed every video once with the frozen encoder.")
 _add_stage("sweep", "Search probes for every fold over the embeddings.")
 _add_stage("evaluate", "Refit each fold's winner and score the fold once.")
-_add_stage("report", "Write the report: one HTML file and its Markdown.")
+
+
+@app.command()
+def report(
+    experiment: ExperimentFile,
+    overrides: Overrides = None,
+    optimistic: Annotated[
+        bool, typer.Option("--optimistic", help="also show what choosing on the test folds would claim; trains")
+    ] = False,
+) -> None:
+    """Write the report: one HTML file and its Markdown."""
+    from jobs.optimistic import report_optimistic
+    from jobs.run import run_stage
+
+    if optimistic:
+        report_optimistic(_context(experiment, overrides))
+    else:
+        run_stage(_context(experiment, overrides), "report")
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from distributed.duplicates import known_duplicates
@@ -24,6 +25,7 @@ from jobs.uncertainty import bounds, fold_bounds, uncertainty_section
 from jobs.versions import code_version, library_versions
 from tracking.calibration_section import calibration_sections
 from tracking.members_section import members_sections
+from tracking.optimism_section import optimism_section
 from tracking.report import ReportData, figure_files, render_html, render_markdown
 from tracking.report_parts import Section
 
@@ -34,25 +36,31 @@ _TINY_NOTE = (
 )
 
 
-def report(context: Context, manifest: Manifest, store: TokenStore) -> Storage:
+def report(context: Context, manifest: Manifest, store: TokenStore, *, optimistic: Sequence[Record] = ()) -> Storage:
     """Write `report.html` and `report.md`, and log both with the sweep; returns their folder.
+
+    With `optimistic` records (tracking/optimism_section.py) they are called `report-optimistic`.
 
     Raises:
         UserError: no fold is evaluated.
     """
     data = report_data(context, manifest, store)
+    name = "report"
+    if optimistic:
+        name = "report-optimistic"
+        data = replace(data, details=[optimism_section(data.fold_records, optimistic), *data.details])
     folder = results_folder(context, manifest, store).child("report")
     if not data.fold_records:
         raise UserError(f"{folder.uri}: no fold is evaluated with these settings; run `fersweep evaluate` first")
-    files = {"report.html": render_html(data), "report.md": render_markdown(data)}
+    files = {f"{name}.html": render_html(data), f"{name}.md": render_markdown(data)}
     fresh = {n: t.encode() for n, t in files.items() if not folder.exists(n) or folder.read_bytes(n) != t.encode()}
     settings = sweep_key_settings(context, manifest, store)
     with context.workspace.stage("report", settings, done=not fresh):
-        for name, content in fresh.items():
-            folder.write_bytes(name, content)
+        for file, content in fresh.items():
+            folder.write_bytes(file, content)
         with tracked_sweep(context, manifest, store, settings) as tracked:
             tracked.log_files({**files, **figure_files(data)})
-    context.say(f"report: {folder.uri}/report.html")
+    context.say(f"report: {folder.uri}/{name}.html")
     return folder
 
 

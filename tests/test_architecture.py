@@ -60,6 +60,7 @@ ROAD = (
     "selection",
     "fold_tables",
     "evaluation",
+    "optimism",
     "winners",
     "attention",
     "inspection",

@@ -71,6 +71,13 @@ def test_every_command_is_there(call: Call) -> None:
     assert call("train")[0] == 2 and call("sweep")[0] == 2
 
 
+def test_the_report_can_show_what_choosing_on_the_test_folds_claims(call: Call, names: Path) -> None:
+    assert "--optimistic" in call("report", "--help")[1]
+    assert call("evaluate", str(names), "--optimistic")[0] == 2  # the report's alone
+    paper = call.refused("report", names, "evaluate.selection=paper", "--optimistic")
+    assert "run the index stage" in paper  # what is missing first
+
+
 def test_a_new_user_goes_from_init_to_index(call: Call, names: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(names.parent)
     code, out, _ = call("init", "ravdess", "videos")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from tracking import records as rec
 from tracking.drawing import INK, MUTED, SERIES, bare, canvas, style
@@ -125,7 +125,8 @@ def repeats_figure(folds: Sequence[Record]) -> Figure:
         axes.set_ylim(len(folds) - 0.5, -0.95)
         low, high = axes.get_xlim()
         axes.set_xlim(low, high + 0.3 * (high - low))
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
         axes.set_xlabel("test UAR", loc="right")
     return figure
 
