@@ -31,7 +31,7 @@ def decode_part(batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, s
 
     `batch` has the columns part, video_id and path; `short_side` is in pixels.
     """
-    decoder = _worker_decoder(decoding)
+    decoder = worker_decoder(decoding)
     rows = []
     for row in batch.to_pylist():
         result = decoder.decode(row["path"], clips, short_side)
@@ -51,7 +51,7 @@ def decode_part(batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, s
 
 
 @functools.lru_cache(maxsize=1)
-def _worker_decoder(config: DecodingConfig) -> Decoder:
+def worker_decoder(config: DecodingConfig) -> Decoder:
     """One decoding process per worker, kept from task to task; it dies with the worker."""
     return Decoder(config)
 

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from distributed.clips import ClipsConfig, Indices, window_indices
-from distributed.decoding import DecodeFailure, Decoder, Frames, VideoInfo
+from distributed.decode_task import worker_decoder
+from distributed.decoding import DecodeFailure, Decoder, DecodingConfig, Frames, VideoInfo
 
 
 @dataclass(frozen=True)
@@ -80,3 +82,46 @@ def _piece(
         starts=starts,
         stops=starts + length / max(info.fps, 1e-6),
     )
+
+
+_DECODED = pa.schema(
+    {
+        "part": pa.int64(),
+        "video_id": pa.string(),
+        "fold": pa.int64(),
+        "num_windows": pa.int64(),
+        "first": pa.int64(),
+        "pixels": pa.large_binary(),
+        "size": pa.list_(pa.int64()),
+        "clips": pa.list_(pa.int64()),
+        "reason": pa.string(),
+    }
+)
+
+
+def decode_windows(
+    batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, *, stride: int, short_side: int, most_windows: int
+) -> Iterator[pa.Table]:
+    """What a decoding task does: a table of one row for each piece of each video, or its reason.
+
+    `batch` has the columns part, video_id, path and fold.
+    """
+    decoder = worker_decoder(decoding)
+    settings = {"stride": stride, "short_side": short_side, "most_windows": most_windows}
+    for row in batch.to_pylist():
+        for piece in window_pieces(decoder, row.pop("path"), clips, **settings):
+            yield pa.Table.from_pylist([{**row, **_raw(piece)}], schema=_DECODED)
+
+
+def _raw(piece: WindowPiece | DecodeFailure) -> dict[str, object]:
+    if isinstance(piece, DecodeFailure):
+        nothing = {"num_windows": 0, "first": 0, "pixels": b"", "size": [0, 0, 0], "clips": []}
+        return {**nothing, "reason": piece.reason}
+    return {
+        "num_windows": piece.num_windows,
+        "first": piece.first,
+        "pixels": piece.frames.tobytes(),
+        "size": list(piece.frames.shape[:3]),
+        "clips": piece.clips.reshape(-1),
+        "reason": "",
+    }

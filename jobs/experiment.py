@@ -20,6 +20,7 @@ from distributed.encoders import EncoderConfig
 from distributed.errors import UserError
 from distributed.evaluation import EvaluateConfig
 from distributed.folds import FoldsConfig
+from distributed.full_video import FullVideoConfig
 from distributed.inspection import InsideConfig
 from distributed.manifest import DataConfig
 from distributed.mean_pixels import AnchorsConfig
@@ -52,6 +53,7 @@ class Experiment(BaseModel):
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     anchors: AnchorsConfig = Field(default_factory=AnchorsConfig)
     inside: InsideConfig = Field(default_factory=InsideConfig)
+    full_video: FullVideoConfig = Field(default_factory=FullVideoConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 

@@ -49,7 +49,20 @@ def _add_stage(name: str, text: str) -> None:
 _add_stage("index", "List the videos of the dataset.")
 _add_stage("embed", "Embed every video once with the frozen encoder.")
 _add_stage("sweep", "Search probes for every fold over the embeddings.")
-_add_stage("evaluate", "Refit each fold's winner and score the fold once.")
+
+
+@app.command()
+def evaluate(
+    experiment: ExperimentFile,
+    overrides: Overrides = None,
+    full_video: Annotated[bool, typer.Option("--full-video", help="then score every window of every video")] = False,
+) -> None:
+    """Refit each fold's winner and score the fold once."""
+    from jobs.run import evaluate_further, run_stage
+
+    context = _context(experiment, overrides)
+    run_stage(context, "evaluate")
+    evaluate_further(context, full_video=full_video)
 
 
 @app.command()

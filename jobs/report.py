@@ -15,6 +15,7 @@ from distributed.storage import Storage
 from distributed.token_store import TokenStore
 from jobs.anchors import anchors_sections
 from jobs.context import Context
+from jobs.full_video import full_video_records
 from jobs.insides import inside_sections
 from jobs.results import fold_records as fold_records
 from jobs.results import results_folder, sweep_key_settings
@@ -24,6 +25,7 @@ from jobs.tracked import tracked_sweep
 from jobs.uncertainty import bounds, fold_bounds, uncertainty_section
 from jobs.versions import code_version, library_versions
 from tracking.calibration_section import calibration_sections
+from tracking.full_video_section import full_video_section
 from tracking.members_section import members_sections
 from tracking.optimism_section import optimism_section
 from tracking.report import ReportData, figure_files, render_html, render_markdown
@@ -112,10 +114,12 @@ def _details(
     context: Context, manifest: Manifest, store: TokenStore, records: list[Record], scored: ScoredVideos
 ) -> list[Section]:
     """Sections that other jobs compose; what they need is computed once and kept in the workspace."""
+    windows = full_video_records(context, manifest, store)
     return [
         *anchors_sections(context, manifest, store, records),
         *members_sections(records),
         *calibration_sections(records),
+        *([full_video_section(windows, records)] if windows else []),
         uncertainty_section(scored, manifest),
         *inside_sections(context, manifest, store, records),
     ]

@@ -11,6 +11,7 @@ from distributed.token_store import TokenStore
 from jobs.context import Context
 from jobs.embed import embed_videos
 from jobs.evaluate import evaluate
+from jobs.full_video import full_video as score_full_videos
 from jobs.index import index
 from jobs.report import report
 from jobs.sweep import sweep
@@ -40,6 +41,13 @@ def run_stage(context: Context, name: str) -> None:
         index(context)
     else:
         _run(context, name, context.manifest())
+
+
+def evaluate_further(context: Context, *, full_video: bool) -> None:
+    """What can be asked of the winners once every fold is scored; the next report shows it."""
+    manifest = context.manifest()
+    if full_video:
+        score_full_videos(context, manifest, context.store(manifest))
 
 
 def _run(context: Context, name: str, manifest: Manifest) -> None:

@@ -34,6 +34,7 @@ ROAD = (
     "clips",
     "decoding",
     "decode_task",
+    "windows",
     "views",
     "encoders",
     "health",
@@ -70,13 +71,11 @@ ROAD = (
     "slices",
     "comparison",
     "scoring",
-    "windows",
     "exported",
     "predictor",
     "annotation",
+    "window_scores",
     "full_video",
-    "transfer",
-    "cross_dataset",
 )
 # Classes without a line that could break.
 WITHOUT_BEHAVIOUR = {"distributed/errors.py", "tracking/settings.py"}
