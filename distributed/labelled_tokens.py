@@ -41,18 +41,25 @@ def label_tokens(manifest: Manifest, store: TokenStore, config: FoldsConfig) -> 
     restricted to the videos that have tokens.
     """
     folds = make_folds(manifest.table, manifest.label_names, config)
-    failed = {failure.video_id for failure in store.failures()}
-    ids = manifest.table["video_id"].to_pylist()
-    usable = np.array([video_id not in failed for video_id in ids], bool)
-    kept = manifest.table.filter(usable)
-    labelled = LabelledTokens(
+    usable = _usable(manifest, store)
+    return usable_tokens(manifest, store), [_restricted(fold, usable) for fold in folds]
+
+
+def usable_tokens(manifest: Manifest, store: TokenStore) -> LabelledTokens:
+    """The videos that have tokens."""
+    kept = manifest.table.filter(_usable(manifest, store))
+    return LabelledTokens(
         store=store,
         video_ids=tuple(kept["video_id"].to_pylist()),
         actors=tuple(kept["actor"].to_pylist()),
         labels=kept["label"].to_numpy().astype(np.int64),
         label_names=manifest.label_names,
     )
-    return labelled, [_restricted(fold, usable) for fold in folds]
+
+
+def _usable(manifest: Manifest, store: TokenStore) -> npt.NDArray[np.bool_]:
+    failed = {failure.video_id for failure in store.failures()}
+    return np.array([video_id not in failed for video_id in manifest.table["video_id"].to_pylist()], bool)
 
 
 def _restricted(fold: Fold, usable: npt.NDArray[np.bool_]) -> Fold:

@@ -10,7 +10,7 @@ from rich.console import Console
 from distributed.embedding import plan_store
 from distributed.errors import UserError
 from distributed.folds import Fold
-from distributed.labelled_tokens import LabelledTokens, label_tokens
+from distributed.labelled_tokens import LabelledTokens, label_tokens, usable_tokens
 from distributed.manifest import Manifest
 from distributed.settings import settings_key
 from distributed.storage import Storage
@@ -52,6 +52,15 @@ class Context:
         Raises:
             UserError: the store is not there, not complete, or was made with other settings.
         """
+        self._check_complete(store)
+        return label_tokens(manifest, store, self.experiment.folds)
+
+    def usable(self, manifest: Manifest, store: TokenStore) -> LabelledTokens:
+        """The videos that have tokens, which need not be enough for folds; raises as `labelled`."""
+        self._check_complete(store)
+        return usable_tokens(manifest, store)
+
+    def _check_complete(self, store: TokenStore) -> None:
         TokenStore.open(store.storage)
         store.create()  # the header is there, so it is compared
         if not store.complete:
@@ -60,7 +69,6 @@ class Context:
                 f"{store.storage.uri}: {left} of {store.header.num_videos} videos are not embedded yet; run "
                 "`fersweep embed` first, which goes on where it stopped"
             )
-        return label_tokens(manifest, store, self.experiment.folds)
 
     def manifest(self) -> Manifest:
         """What the index stage listed last."""

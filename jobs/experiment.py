@@ -28,6 +28,7 @@ from distributed.search import SearchConfig
 from distributed.sweep import SweepConfig
 from distributed.token_store import TokensConfig
 from distributed.training import TrainingConfig
+from distributed.transfer import TransferConfig
 from distributed.views import ViewsConfig
 from tracking.settings import TrackingConfig
 
@@ -54,6 +55,7 @@ class Experiment(BaseModel):
     anchors: AnchorsConfig = Field(default_factory=AnchorsConfig)
     inside: InsideConfig = Field(default_factory=InsideConfig)
     full_video: FullVideoConfig = Field(default_factory=FullVideoConfig)
+    transfer: TransferConfig = Field(default_factory=TransferConfig)
     tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     cluster: ClusterConfig = Field(default_factory=ClusterConfig)
 

@@ -56,13 +56,14 @@ def evaluate(
     experiment: ExperimentFile,
     overrides: Overrides = None,
     full_video: Annotated[bool, typer.Option("--full-video", help="then score every window of every video")] = False,
+    on: Annotated[Path | None, typer.Option(help="then score the videos of this other experiment file")] = None,
 ) -> None:
     """Refit each fold's winner and score the fold once."""
     from jobs.run import evaluate_further, run_stage
 
     context = _context(experiment, overrides)
     run_stage(context, "evaluate")
-    evaluate_further(context, full_video=full_video)
+    evaluate_further(context, full_video=full_video, on=on)
 
 
 @app.command()

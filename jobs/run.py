@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from distributed.cluster import ray_session
 from distributed.folds import make_folds
@@ -15,6 +16,7 @@ from jobs.full_video import full_video as score_full_videos
 from jobs.index import index
 from jobs.report import report
 from jobs.sweep import sweep
+from jobs.transfer import transfer
 
 STAGES = ("index", "embed", "sweep", "evaluate", "report")
 
@@ -43,11 +45,13 @@ def run_stage(context: Context, name: str) -> None:
         _run(context, name, context.manifest())
 
 
-def evaluate_further(context: Context, *, full_video: bool) -> None:
+def evaluate_further(context: Context, *, full_video: bool, on: Path | None) -> None:
     """What can be asked of the winners once every fold is scored; the next report shows it."""
     manifest = context.manifest()
     if full_video:
         score_full_videos(context, manifest, context.store(manifest))
+    if on is not None:
+        transfer(context, manifest, context.store(manifest), on)
 
 
 def _run(context: Context, name: str, manifest: Manifest) -> None:

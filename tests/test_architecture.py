@@ -76,6 +76,8 @@ ROAD = (
     "annotation",
     "window_scores",
     "full_video",
+    "transfer",
+    "cross_dataset",
 )
 # Classes without a line that could break.
 WITHOUT_BEHAVIOUR = {"distributed/errors.py", "tracking/settings.py"}
