@@ -45,6 +45,7 @@ ROAD = (
     "embedding_workers",
     "embedding",
     "labelled_tokens",
+    "products",
     "readout",
     "metrics",
     "intervals",

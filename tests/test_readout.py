@@ -1,5 +1,6 @@
 """The readout, whole and in pieces, against the plain form in double precision."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -7,7 +8,15 @@ import torch
 from torch import Tensor
 
 from distributed import readout as module
-from distributed.readout import PreparedTokens, prepare, readout, standardise, token_statistics
+from distributed.readout import (
+    PreparedTokens,
+    TokenStatistics,
+    is_small,
+    prepare,
+    readout,
+    standardise,
+    token_statistics,
+)
 
 
 def plain(tokens: Tensor, queries: Tensor) -> Tensor:
@@ -24,10 +33,18 @@ def in_pieces(tokens: Tensor) -> PreparedTokens:
     return PreparedTokens(tokens, token_statistics(tokens))
 
 
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces of 13 tokens for the tokens of `example`, so that 50 tokens take four, the last one shorter."""
-    monkeypatch.setitem(module._PIECE_BYTES, "cpu", 13 * 3 * 24 * 4)
+@pytest.fixture(params=["parts of a video", "whole videos"])
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of 13 tokens for the tokens of `example`, so that 50 tokens take four, the last one shorter; or of all.
+
+    Either way, the forward pass keeps the first piece for the backward pass and not the last.
+    """
+    if request.param == "parts of a video":
+        monkeypatch.setitem(module._PIECE_BYTES, "cpu", 13 * 96 * 5)
+        monkeypatch.setattr(module, "_KEPT_SHARE", 0.25)
+    else:
+        monkeypatch.setitem(module._PIECE_BYTES, "cpu", 2 * 50 * 96 * 5)
+        monkeypatch.setattr(module, "_KEPT_SHARE", 0.3)
 
 
 def example(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -39,7 +56,7 @@ def example(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
     return tokens.to(dtype), queries
 
 
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize("form", [prepare, in_pieces])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_readout_and_gradient_equal_the_plain_form(
@@ -49,21 +66,54 @@ def test_readout_and_gradient_equal_the_plain_form(
     mine, truth = queries.clone().requires_grad_(), queries.double().requires_grad_()
     result, expected = readout(form(tokens), mine), plain(tokens, truth)
     assert result.dtype == torch.float32 and result.shape == (3, 5, 24)
-    torch.testing.assert_close(result.double(), expected, rtol=1e-5, atol=1e-5)
     weight = torch.randn(result.shape, generator=torch.Generator().manual_seed(1))
     (result * weight).sum().backward()  # type: ignore[no-untyped-call]
     (expected * weight.double()).sum().backward()  # type: ignore[no-untyped-call]
     assert mine.grad is not None and truth.grad is not None
-    torch.testing.assert_close(mine.grad.double(), truth.grad, rtol=1e-5, atol=1e-5)
+    products_round = form is in_pieces and dtype == torch.bfloat16
+    assert distance(result, expected) < (1e-3 if products_round else 1e-6)
+    assert distance(mine.grad, truth.grad) < (5e-3 if products_round else 1e-6)
 
 
-@pytest.mark.usefixtures("small_pieces")
+def distance(mine: Tensor, truth: Tensor) -> float:
+    """Of the whole, relative to the truth's norm."""
+    return float(((mine.double() - truth).norm() / truth.norm()).detach())
+
+
+@pytest.mark.usefixtures("pieces")
+def test_what_all_tokens_share_costs_no_accuracy() -> None:
+    """Real tokens have large common components; neither they nor a mean of each token may swamp the rest."""
+    tokens, queries = example()
+    tokens = (tokens + 10 * torch.linspace(-1, 1, 24) + 20).to(torch.bfloat16)
+    mine, truth = queries.clone().requires_grad_(), queries.double().requires_grad_()
+    result, expected = readout(in_pieces(tokens), mine), plain(tokens, truth)
+    assert distance(result, expected) < 5e-4
+    result.square().sum().backward()  # type: ignore[no-untyped-call]
+    expected.square().sum().backward()  # type: ignore[no-untyped-call]
+    assert mine.grad is not None and truth.grad is not None
+    assert distance(mine.grad, truth.grad) < 1e-2
+
+
+def test_memory_beside_the_tokens_stays_below_15_percent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4,608 tokens, 64 rows and a quarter of a piece: all shares are those of 18,432 tokens and 256 rows."""
+    monkeypatch.setitem(module._PIECE_BYTES, "cpu", module._PIECE_BYTES["cpu"] // 4)
+    tokens = torch.randn(2, 4608, 1280).to(torch.bfloat16)
+    queries = (0.02 * torch.randn(64, 1280)).requires_grad_()
+    prepared = in_pieces(tokens)
+
+    def step() -> None:
+        readout(prepared, queries).sum().backward()  # type: ignore[no-untyped-call]
+
+    assert 0 < peak_bytes(step) < 0.15 * tokens.numel() * 2
+
+
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize("form", [prepare, in_pieces])
 def test_gradcheck(form: Callable[[Tensor], PreparedTokens]) -> None:
     tokens, queries = example(torch.float64)
     prepared = form(tokens[:, :30, :6])
     start = queries[:3, :6].double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda rows: readout(prepared, rows), (start,), fast_mode=True)
+    assert torch.autograd.gradcheck(lambda rows: readout(prepared, rows), (start,), fast_mode=True, nondet_tol=1e-12)
 
 
 def test_zero_row_is_mean_pooling() -> None:
@@ -71,7 +121,7 @@ def test_zero_row_is_mean_pooling() -> None:
     torch.testing.assert_close(readout(tokens, queries)[:, 4], standardise(tokens).mean(dim=1))
 
 
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize("form", [prepare, in_pieces])
 def test_sharp_attention_picks_its_token_without_overflow(form: Callable[[Tensor], PreparedTokens]) -> None:
     tokens, _ = example()
@@ -80,7 +130,7 @@ def test_sharp_attention_picks_its_token_without_overflow(form: Callable[[Tensor
     torch.testing.assert_close(result[0], standard[0, [3, 47]], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize("form", [prepare, in_pieces])
 def test_a_broken_query_spoils_no_other(form: Callable[[Tensor], PreparedTokens]) -> None:
     tokens, queries = example()
@@ -99,6 +149,26 @@ def test_part_of_a_batch_is_that_part_alone(form: Callable[[Tensor], PreparedTok
     part = form(tokens).rows(1, 3)
     assert len(part) == 2
     torch.testing.assert_close(readout(part, queries), readout(tokens[1:3], queries))
+
+
+def peak_bytes(work: Callable[[], None]) -> int:
+    """The most memory that tensors made by `work` took at once."""
+    with torch.autograd.profiler.profile(profile_memory=True) as profiler:
+        work()
+    assert profiler.kineto_results is not None
+    changes = [event for event in profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes.sort(key=lambda event: event.start_ns())
+    return int(max(itertools.accumulate(event.nbytes() for event in changes)))
+
+
+def test_known_statistics_are_used_as_they_are() -> None:
+    tokens = example(torch.bfloat16)[0].repeat(1, 20, 40)
+    assert not is_small(tokens)
+    statistics = token_statistics(tokens)
+    assert prepare(tokens, statistics).statistics is statistics
+    halved = TokenStatistics(statistics.mean, statistics.rstd / 2)
+    rows = torch.zeros(1, tokens.shape[-1])
+    torch.testing.assert_close(readout(prepare(tokens, halved), rows), readout(tokens, rows) / 2)
 
 
 def test_large_batches_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
