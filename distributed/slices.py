@@ -72,8 +72,13 @@ def slices(scored: ScoredVideos, table: pa.Table, *, by: str | None = None) -> l
 
 
 def gap(group: Sequence[Slice]) -> float:
-    """From the lowest to the highest UAR of the slices that are not marked as few; 0 of fewer than two."""
-    scores = [one.scores["uar"] for one in group if not one.few]
+    """From the lowest to the highest UAR of a column's slices; 0 of fewer than two that count.
+
+    A slice of few videos does not count, nor one of fewer than three actors beside others of more.
+    """
+    scores = [
+        one.scores["uar"] for one in group if not one.few and (one.intervals or not any(o.intervals for o in group))
+    ]
     return max(scores) - min(scores) if scores else 0.0
 
 

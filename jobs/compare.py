@@ -26,7 +26,7 @@ from tracking.drawing import to_png
 def compare_runs(
     runs: Sequence[str], console: Console, warnings: Console, *, score: Score, form: Format, figure: Path | None
 ) -> None:
-    """Write every pair in a row; each of `runs` is an experiment file or the folder of an evaluation.
+    """Write every pair in a row; each of `runs` is an experiment file or the folder of an evaluation, or NAME=RUN.
 
     Raises:
         UserError: a run is not there or not finished, two are the same, or they cannot be compared.
@@ -35,12 +35,13 @@ def compare_runs(
         raise UserError(f"--figure: {figure} must be a file whose name ends in .png")
     scored: dict[str, ScoredVideos] = {}
     places: set[str] = set()
-    for run in runs:
+    for text in runs:
+        given, run = _given_name(text)
         name, results = _results(run, console)
-        if results.uri in places:
-            raise UserError(f"compare: {run} is there twice; name each run once")
+        if results.uri in places or given in scored:
+            raise UserError(f"compare: {given or run} is there twice; name each run once")
         places.add(results.uri)
-        scored[run if name in scored else name] = read_scored(results)
+        scored[given or (run if name in scored else name)] = read_scored(results)
     pairs = [asdict(pair) for pair in compare(scored, score=score)]
     for warning in protocol_warnings(scored):
         warnings.print(f"fersweep: WARNING: {warning}", markup=False, soft_wrap=True)
@@ -50,6 +51,12 @@ def compare_runs(
     if figure is not None:
         Storage.at(figure.absolute().parent).write_bytes(figure.name, to_png(differences_figure(pairs)))
         warnings.print(f"wrote {figure}", markup=False, soft_wrap=True, highlight=False)
+
+
+def _given_name(text: str) -> tuple[str, str]:
+    """The two sides of NAME=RUN; no name where the text is a run itself."""
+    name, equals, run = text.partition("=")
+    return (name, run) if equals and name and "/" not in name and not Path(text).exists() else ("", text)
 
 
 def _results(run: str, console: Console) -> tuple[str, Storage]:

@@ -102,7 +102,7 @@ def slices(
 
 @app.command()
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="experiment files, or folders of evaluations")],
+    runs: Annotated[list[str], typer.Argument(help="experiment files or folders of evaluations, or NAME=RUN")],
     score: Annotated[ScoreName, typer.Option(help="what is compared")] = ScoreName.UAR,
     form: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.TABLE,
     figure: Annotated[Path | None, typer.Option(help="a PNG file to draw the differences into")] = None,

@@ -83,6 +83,15 @@ def test_three_runs_are_three_pairs_and_equal_names_are_told_apart(
     assert rows[0]["p by Holm"] == pytest.approx(min(1, 3 * rows[0]["p"]))
 
 
+def test_runs_may_be_given_names(finished_run: FinishedRun, wrong: Path, tmp_path: Path) -> None:
+    (row,) = compared(f"tiny={finished_run.experiment}", f"all sad={wrong}").rows
+    assert (row["first"], row["second"]) == ("tiny", "all sad")
+    shutil.copytree(wrong, tmp_path / "lr=1")
+    assert compared(finished_run.experiment, tmp_path / "lr=1").rows[0]["second"] == "lr=1"
+    with pytest.raises(UserError, match="compare: tiny is there twice"):
+        compared(f"tiny={finished_run.experiment}", f"tiny={wrong}")
+
+
 def test_another_protocol_is_warned_of_beside_the_result(finished_run: FinishedRun, wrong: Path) -> None:
     for record in wrong.glob("*.json"):
         record.write_text(json.dumps({"selection": "paper"}))

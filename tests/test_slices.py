@@ -54,6 +54,15 @@ def test_a_slice_of_few_actors_has_no_interval_and_one_of_few_videos_is_marked()
     assert gap([a, b]) == 0.0, "what is marked makes no gap"
 
 
+def test_one_odd_actor_beside_groups_of_several_makes_no_gap() -> None:
+    videos = scored([[True] * 20] * 3 + [HALF] * 3 + [[False] * 20])
+    group = ["right"] * 60 + ["half"] * 60 + ["alone"] * 20
+    found = slices(videos, table_of(videos, group=group), by="group")
+    assert [one.value for one in found] == ["alone", "half", "right"]
+    assert gap(found) == 0.5
+    assert gap(slices(videos, table_of(videos), by="actor")) == 1.0, "of actors each is one"
+
+
 def test_the_column_with_the_largest_gap_comes_first_and_names_and_constants_are_no_slices() -> None:
     even = [int(video_id[-2:]) // 10 for video_id in VIDEOS.video_ids]  # half of the videos each, alike in score
     many = list(range(len(SEX)))

@@ -26,7 +26,12 @@ def one(column: str, value: str, uar: float, *, actors: int = 5, few: bool = Fal
 ACTORS = [one("actor", f"p{i}", 0.3 + 0.05 * i, actors=1) for i in range(8)]
 LEVELS = [one("level", "LO", 0.40), one("level", "XX", 0.41, few=True), one("level", "HI", 0.62)]
 SENTENCES = [one("sentence", f"s{i:02d}", 0.50 + 0.01 * i) for i in range(12)]
-SEXES = [one("sex", "male", 0.50), one("sex", "female", 0.55), one("sex", "unknown", 0.9, actors=2, few=True)]
+SEXES = [
+    one("sex", "male", 0.50),
+    one("sex", "female", 0.55),
+    one("sex", "other", 0.8, actors=2),
+    one("sex", "unknown", 0.9, actors=2, few=True),
+]
 
 
 def test_the_largest_gap_is_said_first_and_in_words() -> None:
@@ -51,6 +56,7 @@ def test_every_column_has_a_folded_table_of_its_slices_with_intervals_and_marks(
     assert [list(row) for row in tables[2].rows] == [
         ["male", "240", "5", "6", "50.0", "40.0 to 60.0", "51.0", "40.0 to 60.0", ""],
         ["female", "240", "5", "6", "55.0", "45.0 to 65.0", "56.0", "45.0 to 65.0", ""],
+        ["other", "240", "2", "6", "80.0", "–", "81.0", "–", "fewer than 3 actors: no interval"],
         ["unknown", "12", "2", "6", "90.0", "–", "91.0", "–", "few videos; fewer than 3 actors: no interval"],
     ]
     assert {len(row) for table in tables for row in table.rows} == {6, 7, 9}

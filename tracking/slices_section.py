@@ -68,8 +68,13 @@ def _value_text(one: Record) -> str:
 
 
 def _counted(group: Sequence[Record]) -> list[Record]:
-    """The slices with enough videos, the lowest UAR first."""
-    return sorted((one for one in group if not one["few"]), key=lambda one: float(one["scores"]["uar"]))
+    """The slices that make a gap, the lowest UAR first.
+
+    Those of few videos do not, nor those of fewer than three actors beside others of more.
+    """
+    sure = any(one["intervals"] for one in group)
+    counted = [one for one in group if not one["few"] and (one["intervals"] or not sure)]
+    return sorted(counted, key=lambda one: float(one["scores"]["uar"]))
 
 
 def _gap_row(column: str, group: Sequence[Record]) -> list[str]:
@@ -111,8 +116,8 @@ def _largest_gaps(groups: Sequence[tuple[str, list[Record]]]) -> dict[str, list[
     """What the figure shows: of the first columns the slices with an interval, the extremes where there are many."""
     drawn: dict[str, list[Dot]] = {}
     for column, group in groups:
-        known = [one for one in _counted(group) if one["intervals"]]
-        if len(known) < 2:
+        known = _counted(group)
+        if len(known) < 2 or not known[0]["intervals"]:
             continue
         half = MOST_VALUES // 2
         shown = known if len(known) <= MOST_VALUES else [*known[:half], *known[-half:]]
