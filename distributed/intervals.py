@@ -76,6 +76,28 @@ def score_intervals(
     return {score: _interval(score_of(counts, score), scores_of(drawn, score), LEVEL) for score in SCORES}
 
 
+def recall_intervals(
+    true: Classes, predicted: Classes, actors: Sequence[str], *, num_classes: int, seed: int = 0
+) -> list[Interval | None]:
+    """The recall of every class with its interval over actors; None for a class that fewer than MIN_ACTORS show.
+
+    Only the actors who show a class are drawn for it, so that it is in every resample.
+    """
+    counts = actor_confusions(true, predicted, actors, num_classes)
+    found: list[Interval | None] = []
+    for label in range(num_classes):
+        alone = np.zeros_like(counts)
+        alone[:, label] = counts[:, label]
+        alone = alone[alone.sum(axis=(1, 2)) > 0]
+        enough = len(alone) >= MIN_ACTORS
+        found.append(
+            _interval(score_of(alone, "war"), scores_of(_resampled(alone, RESAMPLES, seed), "war"), LEVEL)
+            if enough
+            else None
+        )
+    return found
+
+
 def paired_difference(
     true: Classes,
     predicted_a: Classes,

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from distributed.errors import UserError
-from distributed.intervals import Interval, score_intervals
+from distributed.intervals import Interval, recall_intervals, score_intervals
 from distributed.storage import Storage
 
 Rows = npt.NDArray[np.int64]
@@ -52,6 +52,11 @@ class ScoredVideos:
     def intervals(self, seed: int = 0) -> dict[str, Interval]:
         """Every score of the videos with its interval; none of fewer than three actors."""
         return score_intervals(self.true, self.predicted, self.actors, num_classes=self.num_classes, seed=seed)
+
+    def recall_intervals(self, seed: int = 0) -> dict[str, Interval]:
+        """The recall of every class with its interval; none of a class that fewer than three actors show."""
+        found = recall_intervals(self.true, self.predicted, self.actors, num_classes=self.num_classes, seed=seed)
+        return {name: one for name, one in zip(self.label_names, found, strict=True) if one is not None}
 
 
 def read_scored(results: Storage) -> ScoredVideos:

@@ -19,7 +19,7 @@ from jobs.results import results_folder, sweep_key_settings
 from jobs.results import results_of as results_of
 from jobs.sweep import fold_searches, found_records
 from jobs.tracked import tracked_sweep
-from jobs.uncertainty import bounds, fold_bounds
+from jobs.uncertainty import all_bounds
 from jobs.versions import code_version, library_versions
 from tracking.optimism_section import optimism_section
 from tracking.report import ReportData, figure_files, render_html, render_markdown
@@ -90,6 +90,5 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
         },
         experiment=experiment.to_yaml(),
         notes=[*([_TINY_NOTE] if encoder["name"] == "tiny" else []), *leak_notes(context, manifest)],
-        intervals=bounds(scored) if scored else {},
-        fold_intervals=fold_bounds(scored) if scored else {},
+        **(all_bounds(scored) if scored else {}),
     )

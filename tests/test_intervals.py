@@ -19,6 +19,7 @@ from distributed.intervals import (
     actor_interval,
     holm,
     paired_difference,
+    recall_intervals,
     score_intervals,
     scores_of,
 )
@@ -123,6 +124,20 @@ def test_of_fewer_than_three_actors_there_is_no_interval() -> None:
     found = score_intervals(true, predicted, actors, num_classes=2)
     assert found.keys() == {"uar", "war", "macro_f1"}
     assert found["war"] == actor_interval(true, predicted, actors, num_classes=2, score="war")
+
+
+def test_the_recall_of_a_class_is_drawn_from_the_actors_who_show_it() -> None:
+    true, predicted, actors = two_by_four(6, wrong=(0, 1))
+    shown = np.flatnonzero((true == 0) | np.isin(np.array(actors), ["p0", "p1", "p2", "p3"]))  # class 1: four actors
+    true, predicted, actors = true[shown], predicted[shown], [actors[row] for row in shown]
+    first, second, third = recall_intervals(true, predicted, actors, num_classes=3)
+    assert first is not None and second is not None and third is None
+    assert (first.value, second.value) == pytest.approx((4 / 6, 2 / 4))
+    rows = np.flatnonzero(true == 1)
+    alone = actor_interval(true[rows], predicted[rows], [actors[row] for row in rows], num_classes=3, score="war")
+    assert second == alone
+    few = recall_intervals(true[:16], predicted[:16], actors[:16], num_classes=2)
+    assert few == [None, None], "two actors are too few"
 
 
 def test_a_difference_equals_what_all_swaps_and_resamples_of_three_actors_give() -> None:

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from distributed.scored_videos import read_scored
 from jobs.report import report_data
-from jobs.uncertainty import bounds, fold_bounds, slice_records, uncertainty_section
+from jobs.uncertainty import bounds, fold_bounds, recall_bounds, slice_records, uncertainty_section
 from tests.finished_run import FOLDS, FinishedRun, mlflow_runs
 from tracking.records import SCORES
 
@@ -59,6 +59,18 @@ def test_the_intervals_of_the_whole_and_of_every_fold_are_those_of_the_files(
     for fold, found in folds.items():
         mine = by_hand(rows_of(finished_run, fold))
         assert {score: pytest.approx(mine[score]) for score in SCORES} == found
+
+
+def test_the_recall_of_a_class_is_the_accuracy_on_its_videos(finished_run: FinishedRun) -> None:
+    rows = [row for fold in range(FOLDS) for row in rows_of(finished_run, fold)]
+    found = recall_bounds(read_scored(finished_run.evaluation))
+    assert list(found) == ["happy", "sad"]
+    text = finished_run.evaluation.child("report").read_bytes("report.md").decode()
+    for name, values in found.items():
+        mine = by_hand([row for row in rows if row["true"] == name])["war"]
+        assert values == pytest.approx(mine)
+        recall, low, high = (f"{100 * value:.1f}" for value in mine)
+        assert re.search(rf"^\| {name} \| \d+ \| \d+ \| {recall} \| {low} to {high} \|$", text, re.M)
 
 
 def test_the_report_and_mlflow_show_these_numbers(

@@ -91,6 +91,10 @@ def test_the_confusion_table_is_the_sum_over_the_folds() -> None:
     first = [FOLDS[0]["confusion"][3][k] + FOLDS[1]["confusion"][3][k] for k in range(8)]
     assert list(table.rows[3][1:9]) == [str(count) for count in first]
     assert table.rows[3][0] == "sad"
+    known = _by_title(replace(DATA, recall_intervals={"sad": (0.5, 0.42, 0.6)}))["What was taken for what"].tables[0]
+    assert [column.name for column in known.columns[-2:]] == ["recall (%)", "95 % interval"]
+    assert [row[-1] for row in known.rows] == ["–", "–", "–", "42.0 to 60.0", "–", "–", "–", "–"]
+    assert [list(row[:-1]) for row in known.rows] == [list(row) for row in table.rows]
 
 
 def test_the_family_table_counts_every_configuration_once() -> None:

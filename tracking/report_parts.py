@@ -15,8 +15,8 @@ class ReportData:
 
     `failures` holds (video_id, reason, stage), `skipped` (path, reason), `chance` the UAR of guessing (None:
     one divided by the number of classes), `experiment` the experiment file's text, `notes` caveats in
-    words, `details` sections of other files of this room, shown between the scores and the search; `intervals`
-    and `fold_intervals` (by fold) the bounds of every score, of fewer than three actors none.
+    words, `details` sections of other files of this room, shown between the scores and the search; `intervals`,
+    `fold_intervals` (by fold) and `recall_intervals` (by class) hold the bounds of scores where they are known.
     """
 
     title: str
@@ -38,6 +38,7 @@ class ReportData:
     chance: float | None = None
     intervals: Mapping[str, Bounds] = field(default_factory=dict)
     fold_intervals: Mapping[int, Mapping[str, Bounds]] = field(default_factory=dict)
+    recall_intervals: Mapping[str, Bounds] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse to print a score as a test result whose configuration the inner split would not have chosen.

@@ -99,9 +99,10 @@ def _confusion_section(data: ReportData) -> Section:
     confusion = rec.total_confusion(data.fold_records, len(data.label_names))
     columns = [Column("true \\ predicted"), *(Column(name, "n") for name in data.label_names)]
     columns.append(Column("recall (%)", "n"))
-    recalls = rec.class_recalls(confusion)
+    columns += [Column("95 % interval", "n")] if data.recall_intervals else []
+    recalls, known = rec.class_recalls(confusion), data.recall_intervals
     rows = [
-        [name, *map(str, row), rec.percent(recall)]
+        [name, *map(str, row), rec.percent(recall), *([rec.interval(known.get(name))] if known else [])]
         for name, row, recall in zip(data.label_names, confusion.tolist(), recalls, strict=True)
     ]
     text = (
