@@ -52,10 +52,12 @@ class ClassMap:
     target: Rows
 
     def to_json(self, source: Sequence[str], target: Sequence[str]) -> dict[str, Any]:
-        """In names: what each class of the source counts as, and the classes of the target that are left out."""
-        counts = {name: self.names[at] if at >= 0 else None for name, at in zip(source, self.source, strict=True)}
-        left_out = [name for name, at in zip(target, self.target, strict=True) if at < 0]
-        return {"classes": counts, "left_out": left_out, "label_names": list(self.names)}
+        """In names: what each class of the source and of the target counts as, None where it is not shared."""
+        ours, theirs = (
+            {name: self.names[at] if at >= 0 else None for name, at in zip(names, places, strict=True)}
+            for names, places in ((source, self.source), (target, self.target))
+        )
+        return {"classes": ours, "target_classes": theirs, "label_names": list(self.names)}
 
 
 def class_map(source: Sequence[str], target: Sequence[str], config: TransferConfig) -> ClassMap:

@@ -13,7 +13,7 @@ from distributed.annotation import annotate_video
 from distributed.datasets import VIDEO_SUFFIXES
 from distributed.decoding import DecodeFailure
 from distributed.errors import UserError
-from distributed.exported import ExportedModel
+from distributed.exported import MODEL, ExportedModel
 from distributed.predictor import Predictor, WindowScores
 from distributed.storage import Storage
 from jobs.context import Context
@@ -50,6 +50,8 @@ class Asked:
 
 def read_model(place: Path, console: Console) -> ExportedModel:
     """An exported folder, or the winners of an experiment file whose evaluation is finished."""
+    if place.name == MODEL:
+        place = place.parent
     if place.is_file():
         return experiment_model(Context.of(load_experiment(place), console))
     return ExportedModel.load(Storage.at(place))

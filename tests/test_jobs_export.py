@@ -21,12 +21,13 @@ def test_the_folder_predicts_what_the_experiment_predicts(finished_run: Finished
     assert "model, the probes of 2 folds; the encoder's weights stay apart: " in said(context)
     video = finished_run.manifest.table["path"][0].as_py()
     found = []
-    for place in (tmp_path / "model", finished_run.experiment):
+    for place in (tmp_path / "model", tmp_path / "model/model.json", finished_run.experiment):
         model = read_model(place, Console(quiet=True))
         assert [winner.fold for winner in model.winners] == list(range(FOLDS))
         with Predictor(model.with_encoder()) as predictor:
             found.append(np.asarray(predictor.predict(video)))
-    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(found[1], found[2])
     assert model.hashes["manifest"] == finished_run.manifest.content_hash
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from pyarrow import parquet
 
 from distributed.errors import UserError
+from distributed.storage import Storage
 from jobs.index import index
 from jobs.report import report_data
 from jobs.transfer import transfer, transfer_folder, transfers
@@ -45,7 +47,10 @@ def test_every_winner_scores_the_others_videos_once(finished_run: FinishedRun, o
         found = transfer(context, manifest, store, other)
         folder = transfer_folder(context, manifest, store)
         try:
-            assert found["left_out"] == ["fury"] and found["classes"] == {"happy": "joy", "sad": "grief"}
+            assert found["target_classes"] == {"fury": None, "grief": "grief", "joy": "joy"} and found["classes"] == {
+                "happy": "joy",
+                "sad": "grief",
+            }
             for record in found["folds"]:
                 assert (record["num_test"], record["num_left_out"]) == (18, 6)
             _compare_with_the_folds_own_scores(finished_run, folder, found)
@@ -71,10 +76,10 @@ def test_every_winner_scores_the_others_videos_once(finished_run: FinishedRun, o
     assert transfers(finished_run.context, manifest, store) == []
 
 
-def _compare_with_the_folds_own_scores(run: FinishedRun, folder: object, found: object) -> None:
+def _compare_with_the_folds_own_scores(run: FinishedRun, folder: Storage, found: dict[str, Any]) -> None:
     """The tokens are the run's own, so on a fold's test videos its winner says what its evaluation wrote."""
-    assert isinstance(found, dict)
-    (place,) = [path for path in Path(str(getattr(folder, "uri"))).iterdir() if path.is_dir()]  # noqa: B009
+    (name,) = folder.names()
+    place = Path(folder.uri) / name.removesuffix(".json")
     for record in found["folds"]:
         name = f"fold-{record['fold']}.parquet"
         own = {

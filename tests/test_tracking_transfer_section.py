@@ -20,7 +20,7 @@ FOUND: dict[str, Any] = {
     "dataset": "crema-d",
     "setting": {"calm": "neutral", "classes": None},
     "classes": {"happy": "happy", "neutral": "neutral", "calm": "neutral", "surprised": None},
-    "left_out": ["sad"],
+    "target_classes": {"happy": "happy", "neutral": "neutral", "quiet": "neutral", "sad": None},
     "label_names": ["happy", "neutral"],
     "shared_actors": [],
     "folds": [fold(0, 0.4), fold(1, 0.6)],
@@ -36,14 +36,15 @@ def test_metrics_are_named_after_the_target_and_the_variant() -> None:
 
 def test_the_summary_says_how_classes_count_and_what_is_left_out() -> None:
     lines = transfer_summary(FOUND)
-    assert lines[:4] == [
+    assert lines[:5] == [
         "transfer to crema d!: 90 videos scored by each of 2 winners",
-        "  the probe's classes count: calm as neutral",
+        "  of the probe's classes count calm as neutral",
+        "  of the target's classes count quiet as neutral",
         "  the target lacks the probe's surprised",
         "  left out: 10 videos of classes that the probe lacks (sad)",
     ]
-    assert lines[4].startswith("  open (any answer; one that the target lacks is an error): UAR 50.0 ± 14.1")
-    assert lines[5].startswith("  masked (answers among the shared classes only): UAR 70.0 ± 14.1")
+    assert lines[5].startswith("  open (any answer; one that the target lacks is an error): UAR 50.0 ± 14.1")
+    assert lines[6].startswith("  masked (answers among the shared classes only): UAR 70.0 ± 14.1")
 
 
 def test_actors_of_the_same_name_are_a_warning() -> None:

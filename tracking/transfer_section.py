@@ -1,7 +1,7 @@
 """What winners score on another dataset: a section of the report, numbers for MLflow, lines for the console.
 
-A transfer: target and dataset (names), setting, classes {class of the probe: class that it counts as, or None},
-left_out [classes of the target that the probe lacks], label_names, shared_actors [names], and folds, each with
+A transfer: target and dataset (names), setting, classes and target_classes {class of the probe or of the target:
+class that it counts as, or None}, label_names (the shared classes), shared_actors [names], and folds, each with
 fold, num_test, num_left_out and, under "open" and "masked", scores, confusion (int64[K + 1, K + 1], its last
 place a class that the target lacks) and recall.
 """
@@ -58,16 +58,18 @@ def transfer_section(found: Transfer) -> Section:
 
 
 def _remarks(found: Transfer) -> list[str]:
-    counted = [f"{name} as {other}" for name, other in found["classes"].items() if other not in (None, name)]
-    ignored = [name for name, other in found["classes"].items() if other is None]
     remarks = []
-    if counted:
-        remarks.append(f"the probe's classes count: {', '.join(counted)}")
+    for whose, classes in (("the probe's", found["classes"]), ("the target's", found["target_classes"])):
+        counted = [f"{name} as {other}" for name, other in classes.items() if other not in (None, name)]
+        if counted:
+            remarks.append(f"of {whose} classes count {', '.join(counted)}")
+    ignored = [name for name, other in found["classes"].items() if other is None]
     if ignored:
         remarks.append(f"the target lacks the probe's {', '.join(ignored)}")
-    if found["left_out"]:
+    left_out = [name for name, other in found["target_classes"].items() if other is None]
+    if left_out:
         number = found["folds"][0]["num_left_out"]
-        remarks.append(f"left out: {number} videos of classes that the probe lacks ({', '.join(found['left_out'])})")
+        remarks.append(f"left out: {number} videos of classes that the probe lacks ({', '.join(left_out)})")
     if found["shared_actors"]:
         names = found["shared_actors"]
         listed = ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")
