@@ -12,7 +12,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -259,6 +259,33 @@ def doctor(
     from jobs.doctor import doctor as examine
 
     raise typer.Exit(examine(experiment, address, _console()))
+
+
+benchmarks = typer.Typer(no_args_is_help=True, help="Measure this machine.")
+app.add_typer(benchmarks, name="benchmark")
+
+
+@benchmarks.command("probe")
+def benchmark_probe(
+    tokens: Annotated[int, typer.Option(help="tokens of a video")] = 18_432,
+    dim: Annotated[int, typer.Option(help="features of a token")] = 1280,
+    batch: Annotated[int, typer.Option(help="videos of a step")] = 2,
+    heads: Annotated[int, typer.Option(help="attention heads")] = 16,
+    dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32")] = "bfloat16",
+    packs: Annotated[str, typer.Option(help="sizes of packs")] = "1,8,16",
+    rounds: Annotated[int, typer.Option(help="measurements of each")] = 5,
+    threads: Annotated[int, typer.Option(help="with one, processor time is measured")] = 2,
+) -> None:
+    """Training steps of packs of probes against the same classifier with keys and values of every token."""
+    from jobs.benchmark import benchmark_probe as measure
+
+    shape: dict[str, Any] = {"tokens": tokens, "dim": dim, "batch": batch, "heads": heads, "dtype": dtype}
+    measure(shape | {"rounds": rounds, "threads": threads}, packs, _console())
+
+
+@benchmarks.callback()
+def _benchmark() -> None:
+    """Measure this machine."""
 
 
 def _console() -> Console:

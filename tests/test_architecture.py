@@ -56,6 +56,7 @@ ROAD = (
     "token_source",
     "prediction",
     "training",
+    "benchmark_probe",
     "search",
     "sweep",
     "refits",
@@ -83,7 +84,7 @@ ROAD = (
 # Classes without a line that could break.
 WITHOUT_BEHAVIOUR = {"distributed/errors.py", "tracking/settings.py"}
 BESIDE_THE_ROAD = {"demo"}  # draws the demo's videos; nothing on the road imports it
-TORCH_ALONE = ("views", "readout", "training", "encoders")  # must run where ray, pyarrow and pydantic are missing
+TORCH_ALONE = ("views", "readout", "training", "benchmark_probe", "encoders")  # must run where ray, pyarrow and pydantic are missing
 MISSING_THERE = {"ray", "pyarrow", "pydantic", "decord", "mlflow", "pebble", "tracking", "jobs"}
 
 
