@@ -4,7 +4,8 @@ On a CPU with bfloat16 instructions the product of bfloat16 matrices is several 
 its sums are float32 inside; but torch rounds the result to bfloat16's 8 bits. Adding the product once more to its own
 negated result leaves what the rounding took off, so that the two together hold about 16 bits: two products over
 tokens that lie in the cache by then. Rows of float32 are split the same way into two of bfloat16. Weights are not
-split: their rounding, 2⁻⁹ of each, is an error of the size that the tokens' own 16 bits have.
+split: their rounding, 2⁻⁹ of each, is an error of the size that the tokens' own 16 bits have. Gradients do without
+either: their rounding is far below what one batch differs from the next.
 """
 
 import functools
@@ -41,7 +42,7 @@ def rounded(weights: Tensor, tokens: Tensor) -> Tensor:
 def dots(tokens: Tensor, rows: tuple[Tensor, ...]) -> Tensor:
     """Tokens [b, n, D] times rows [R, D], or [b, R, D] of each video -> float[b, R, n], contiguous.
 
-    `rows` are a main part and what `exact_rows` adds to it.
+    `rows` are a main part and what `exact_rows` adds to it; without the latter, the product is left as it is rounded.
     """
     if tokens.dtype != torch.bfloat16:
         return torch.matmul(rows[0], tokens.transpose(1, 2))
@@ -53,17 +54,18 @@ def dots(tokens: Tensor, rows: tuple[Tensor, ...]) -> Tensor:
     products = F.linear(flat, torch.cat(parts))
     main = products[:, :count]
     result = main.float()
-    result += torch.addmm(main, flat, parts[0].T, beta=-1)
     if len(parts) > 1:
+        result += torch.addmm(main, flat, parts[0].T, beta=-1)
         result += products[:, count:]
     return result.view(*tokens.shape[:2], count).transpose(1, 2).contiguous()
 
 
-def mixture(weights: Tensor, tokens: Tensor, *, onto: Tensor) -> None:
+def mixture(weights: Tensor, tokens: Tensor, *, onto: Tensor, exact: bool) -> None:
     """Add weights [b, R, n] times tokens [b, n, D], both of one type, onto float[b, R, D]."""
     if tokens.dtype != torch.bfloat16:
         onto.baddbmm_(weights, tokens)
         return
     product = torch.bmm(weights, tokens)
     onto += product
-    onto += torch.baddbmm(product, weights, tokens, beta=-1)
+    if exact:
+        onto += torch.baddbmm(product, weights, tokens, beta=-1)
