@@ -1,6 +1,6 @@
 """What a pack of probes says about videos: logits of a batch, class probabilities of whole lists."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,16 +26,29 @@ def predict_probabilities(
 
     `batch` videos are read at a time. The probes are moved to the device; they come back in their mode.
     """
+    for probe in probes:
+        probe.to(device)
+
+    def read(part: Rows) -> tuple[PreparedTokens, int]:
+        views = tokens.evaluation_views(part).to(device)
+        return prepare(views.flatten(0, 1)), views.shape[1]
+
+    return probabilities_of(read, rows, probes, batch=batch)
+
+
+def probabilities_of(
+    read: Callable[[Rows], tuple[PreparedTokens, int]], rows: Rows, probes: Sequence[Probe], *, batch: int = 32
+) -> npt.NDArray[np.float32]:
+    """The same of tokens that `read` gives: all views of each of some videos, and how many views a video has."""
     modes = [probe.training for probe in probes]
     parts = []
     with torch.no_grad():
         for probe in probes:
-            probe.to(device).eval()
+            probe.eval()
         for start in range(0, len(rows), batch):
-            views = tokens.evaluation_views(rows[start : start + batch]).to(device)
-            logits = pack_logits(probes, prepare(views.flatten(0, 1)))
-            softmax = torch.stack(logits).softmax(dim=-1)
-            parts.append(softmax.view(len(probes), *views.shape[:2], -1).mean(dim=2))
+            prepared, views = read(rows[start : start + batch])
+            softmax = torch.stack(pack_logits(probes, prepared)).softmax(dim=-1)
+            parts.append(softmax.view(len(probes), -1, views, softmax.shape[-1]).mean(dim=2))
         for probe, mode in zip(probes, modes, strict=True):
             probe.train(mode)
     return torch.cat(parts, dim=1).cpu().numpy()

@@ -6,10 +6,9 @@ the cosine, which the last step overshoots by one, and decays at (i + 1) / T.
 """
 
 import math
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from search_spaces.optimisation import OptimSettings
 
@@ -29,8 +28,47 @@ def weight_decay(step: int, total: int, *, first: float, last: float) -> float:
     return last + (first - last) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+class _Moments:
+    """AdamW's memory of some weights that share a rate and a decay."""
+
+    def __init__(self, weights: list[nn.Parameter]) -> None:
+        self.weights = weights
+        self._first = [torch.zeros_like(weight) for weight in weights]
+        self._second = [torch.zeros_like(weight) for weight in weights]
+        self._count = torch.zeros((), device=weights[0].device) if weights else torch.zeros(())
+
+    def step(self, *, lr: float, decay: float, divisor: Tensor) -> None:
+        """One step along the gradients divided by `divisor`; weights without a gradient stay."""
+        gradients = [(i, weight.grad) for i, weight in enumerate(self.weights) if weight.grad is not None]
+        if not gradients:
+            return
+        there = [i for i, _ in gradients]
+        self._count += 1
+        torch._fused_adamw_(
+            [self.weights[i] for i in there],
+            [gradient for _, gradient in gradients],
+            [self._first[i] for i in there],
+            [self._second[i] for i in there],
+            [],
+            [self._count] * len(there),
+            lr=lr,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=decay,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+            grad_scale=divisor,
+            found_inf=None,
+        )
+
+
 class ProbeOptimizer:
-    """AdamW over one probe with its schedules and clipping. Biases and vectors do not decay."""
+    """AdamW over one probe with its schedules and clipping. Biases and vectors do not decay.
+
+    It calls torch's fused step itself: one pass over the weights, clipping included, on a CPU too. The class
+    `torch.optim.AdamW` takes several times as long for weights as few as a probe's, and imports torch's compiler.
+    """
 
     def __init__(
         self,
@@ -48,28 +86,26 @@ class ProbeOptimizer:
         self._final_decay = final_weight_decay
         self._steps = 0
         self._weights = list(probe.parameters())
-        groups: list[dict[str, Any]] = [{"params": []}, {"params": []}]
+        decayed: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = []
         for name, weight in probe.named_parameters():
-            groups["bias" in name or weight.ndim == 1]["params"].append(weight)
-        # The fused form is one pass over the weights, on a CPU too.
-        self._adamw = torch.optim.AdamW(groups, lr=settings.lr, weight_decay=0.0, fused=True)
+            (plain if "bias" in name or weight.ndim == 1 else decayed).append(weight)
+        self._decayed, self._plain = _Moments(decayed), _Moments(plain)
+        self.lr = settings.lr  # of the last step taken
 
-    @property
-    def lr(self) -> float:
-        """The learning rate of the last step taken."""
-        return float(self._adamw.param_groups[0]["lr"])
-
+    @torch.no_grad()
     def step(self) -> None:
         """Take one step along the gradients in the probe, and forget them."""
         settings, step = self._settings, self._steps
-        lr = learning_rate(step, self._total, peak=settings.lr, warmup=self._warmup)
+        self.lr = learning_rate(step, self._total, peak=settings.lr, warmup=self._warmup)
         decay = weight_decay(step, self._total, first=settings.weight_decay, last=self._final_decay)
-        decayed, plain = self._adamw.param_groups
-        decayed["lr"] = plain["lr"] = lr
-        decayed["weight_decay"] = decay
-        nn.utils.clip_grad_norm_(self._weights, self._clip)
-        self._adamw.step()
-        self._adamw.zero_grad()
+        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
+        # Dividing by this is clipping as torch.nn.utils.clip_grad_norm_ does it.
+        divisor = ((nn.utils.get_total_norm(gradients) + 1e-6) / self._clip).clamp_(min=1.0)
+        self._decayed.step(lr=self.lr, decay=decay, divisor=divisor)
+        self._plain.step(lr=self.lr, decay=0.0, divisor=divisor)
+        for weight in self._weights:
+            weight.grad = None
         self._steps += 1
 
     def finite(self) -> bool:

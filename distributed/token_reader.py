@@ -72,12 +72,14 @@ class TokenReader:
 
         The view follows from the seed, the epoch and the video alone; the first one without an epoch.
         """
+        return self._read(self._places[rows, self.views_of(rows, epoch)]).reshape(len(rows), *self.shape)
+
+    def views_of(self, rows: Rows, epoch: int | None = None) -> Rows:
+        """The number of the view that `gather` gives of each video, `int64[B]`."""
         if epoch is None or len(self.views) == 1:
-            views = np.zeros(len(rows), np.int64)
-        else:
-            rng = np.random.default_rng([self._seed, epoch])
-            views = rng.integers(len(self.views), size=self.num_videos)[rows]
-        return self._read(self._places[rows, views]).reshape(len(rows), *self.shape)
+            return np.zeros(len(rows), np.int64)
+        rng = np.random.default_rng([self._seed, epoch])
+        return rng.integers(len(self.views), size=self.num_videos)[rows]
 
     def evaluation_views(self, rows: Rows) -> torch.Tensor:
         """All views of each video, `[B, V, N, D]` in the store's own type."""

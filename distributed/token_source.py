@@ -24,6 +24,9 @@ class TokenSource(Protocol):
     def gather(self, rows: Rows, epoch: int | None) -> Tensor:
         """[B, N, D]: one view of each video, which one follows from the epoch."""
 
+    def views_of(self, rows: Rows, epoch: int | None) -> Rows:
+        """int64[B]: the number of the view that `gather` gives of each video."""
+
     def evaluation_views(self, rows: Rows) -> Tensor:
         """[B, V, N, D]: all views of each video."""
 
@@ -39,11 +42,14 @@ class TensorTokens:
 
     def gather(self, rows: Rows, epoch: int | None) -> Tensor:
         """[B, N, D]: a view per video that follows from seed, epoch and video; the first without an epoch."""
-        views = np.zeros(len(rows), np.int64)
-        if epoch is not None:
-            rng = np.random.default_rng([self._seed, epoch])
-            views = rng.integers(self._tokens.shape[1], size=self.num_videos)[rows]
-        return self._tokens[torch.from_numpy(rows), torch.from_numpy(views)]
+        return self._tokens[torch.from_numpy(rows), torch.from_numpy(self.views_of(rows, epoch))]
+
+    def views_of(self, rows: Rows, epoch: int | None) -> Rows:
+        """int64[B]: the number of the view that `gather` gives of each video."""
+        if epoch is None:
+            return np.zeros(len(rows), np.int64)
+        rng = np.random.default_rng([self._seed, epoch])
+        return rng.integers(self._tokens.shape[1], size=self.num_videos)[rows]
 
     def evaluation_views(self, rows: Rows) -> Tensor:
         """[B, V, N, D]: all views of each video."""

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from distributed.halving import Standing, pruned, rung_epochs
 from distributed.metrics import confusion_matrix, uar, war
-from distributed.prediction import pack_logits, predict_probabilities
+from distributed.prediction import pack_logits, predict_probabilities, probabilities_of
+from distributed.prepared_source import PreparedSource
 from distributed.probe_results import CurveRow, ProbeResult, ProbeSpec, probe_record
-from distributed.readout import PreparedTokens, prepare
+from distributed.readout import PreparedTokens
 from distributed.schedules import ProbeOptimizer
 from distributed.token_source import Rows, TensorTokens, TokenSource
 from search_spaces.family import build_probe
@@ -103,6 +104,7 @@ class _Run:
     num_classes: int
     seed: int
     device: torch.device
+    prepared: PreparedSource
     learners: list[_Learner] = field(default_factory=list)
 
     def leave(self) -> None:
@@ -138,7 +140,8 @@ def train_pack(
     if used.min() < 0 or used.max() >= num_classes:
         raise ValueError(f"labels run from {used.min()} to {used.max()}, outside 0 to {num_classes - 1}")
     where = torch.device(device)
-    run = _Run(tokens, labels, train, validation, config, num_classes, seed, where)
+    prepared = PreparedSource(tokens, np.concatenate([train, validation]), where)
+    run = _Run(tokens, labels, train, validation, config, num_classes, seed, where, prepared)
     everyone = [_Learner(spec, run) for spec in specs]
     run.learners = list(everyone)
     rungs = rung_epochs(config.rungs, config.epochs) if len(validation) else frozenset()
@@ -186,7 +189,7 @@ def _train(run: _Run, epoch: int) -> dict[int, list[int]]:
     sizes: dict[int, list[int]] = {size: [] for size in groups}
     for start in range(0, len(order), max(groups)):
         rows = order[start : start + max(groups)]
-        tokens = prepare(run.tokens.gather(rows, epoch).to(run.device))
+        tokens = run.prepared.gather(rows, epoch)
         labels = torch.from_numpy(run.labels[rows]).to(run.device)
         for size, group in groups.items():
             for first in range(0, len(rows), size):
@@ -237,7 +240,7 @@ def _score(run: _Run, epoch: int) -> None:
     """Add the scores on the validation videos to the curve rows of the pack, or mark probes as failed."""
     probes = [learner.probe for learner in run.learners]
     labels = run.labels[run.validation]
-    probabilities = predict_probabilities(run.tokens, run.validation, probes, device=run.device)
+    probabilities = probabilities_of(run.prepared.evaluation_views, run.validation, probes)
     for learner, mine in zip(run.learners, probabilities, strict=True):
         if not np.isfinite(mine).all():
             _fail(learner, f"validation scores are not finite after epoch {epoch}; try a lower lr")

@@ -54,6 +54,7 @@ ROAD = (
     "schedules",
     "probe_results",
     "token_source",
+    "prepared_source",
     "prediction",
     "training",
     "benchmark_probe",
@@ -84,7 +85,13 @@ ROAD = (
 # Classes without a line that could break.
 WITHOUT_BEHAVIOUR = {"distributed/errors.py", "tracking/settings.py"}
 BESIDE_THE_ROAD = {"demo"}  # draws the demo's videos; nothing on the road imports it
-TORCH_ALONE = ("views", "readout", "training", "benchmark_probe", "encoders")  # must run where ray, pyarrow and pydantic are missing
+TORCH_ALONE = (
+    "views",
+    "readout",
+    "training",
+    "benchmark_probe",
+    "encoders",
+)  # must run where ray, pyarrow and pydantic are missing
 MISSING_THERE = {"ray", "pyarrow", "pydantic", "decord", "mlflow", "pebble", "tracking", "jobs"}
 
 

@@ -1,0 +1,71 @@
+"""Tokens made ready for readouts, and what does not change from epoch to epoch kept.
+
+Frozen tokens have the same statistics in every epoch: they are computed when a view of a video is first read, and take
+8 bytes a token. A set that is small as a whole is standardised once and kept.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distributed.readout import PreparedTokens, TokenStatistics, is_small, prepare, standardise, token_statistics
+from distributed.token_source import Rows, TokenSource
+
+# Standardised tokens of all videos of a training that are kept as a whole, in bytes.
+_KEPT_BYTES = 128 * 2**20
+
+
+class PreparedSource:
+    """A source whose batches come prepared, on a device; `rows` are all the videos that will be asked for."""
+
+    def __init__(self, tokens: TokenSource, rows: Rows, device: torch.device) -> None:
+        self._tokens, self._device = tokens, device
+        self._place = np.full(tokens.num_videos, -1, np.int64)
+        rows = np.unique(rows)
+        self._place[rows] = np.arange(len(rows))
+        self._kept = self._keep(rows)
+        # Mean and deviation of every token of a view, made when the number of views is known; 0 is not known yet.
+        self._statistics: Tensor | None = None
+
+    def _keep(self, rows: Rows) -> Tensor | None:
+        first = self._tokens.evaluation_views(rows[:1]).to(self._device)
+        size = 4 * len(rows) * first.numel()
+        if size > _KEPT_BYTES or not is_small(first.flatten(0, 1)):
+            return None
+        step = max(1, len(rows) // max(1, size // 2**22))
+        parts = [self._tokens.evaluation_views(rows[i : i + step]) for i in range(0, len(rows), step)]
+        return torch.cat([standardise(part.to(self._device)) for part in parts])
+
+    def gather(self, rows: Rows, epoch: int) -> PreparedTokens:
+        """One view of each video, which one follows from the epoch."""
+        views = self._tokens.views_of(rows, epoch)
+        if self._kept is not None:
+            return PreparedTokens(self._kept[self._index(self._place[rows]), self._index(views)], None)
+        return self._prepared(self._tokens.gather(rows, epoch).to(self._device), rows, views)
+
+    def evaluation_views(self, rows: Rows) -> tuple[PreparedTokens, int]:
+        """All views of each video, one after the other, and how many a video has."""
+        if self._kept is not None:
+            values = self._kept[self._index(self._place[rows])]
+            return PreparedTokens(values.flatten(0, 1), None), values.shape[1]
+        values = self._tokens.evaluation_views(rows).to(self._device)
+        count = values.shape[1]
+        return self._prepared(values.flatten(0, 1), np.repeat(rows, count), np.tile(np.arange(count), len(rows))), count
+
+    def _prepared(self, values: Tensor, rows: Rows, views: Rows) -> PreparedTokens:
+        if is_small(values):
+            return prepare(values)
+        if self._statistics is None:
+            count = self._tokens.evaluation_views(rows[:1]).shape[1]
+            shape = (int(self._place.max()) + 1, count, 2, values.shape[1])
+            self._statistics = torch.zeros(shape, device=self._device)
+        at = self._index(self._place[rows]), self._index(views)
+        known = self._statistics[at]
+        if not bool(known[:, 1, 0].all()):  # a reciprocal deviation is never 0
+            fresh = token_statistics(values)
+            known = torch.stack([fresh.mean, fresh.rstd], dim=1).float()
+            self._statistics[at] = known
+        return prepare(values, TokenStatistics(known[:, 0], known[:, 1]))
+
+    def _index(self, numbers: Rows) -> Tensor:
+        return torch.from_numpy(numbers).to(self._device)

@@ -1,0 +1,58 @@
+"""What is kept between epochs changes nothing of what is read."""
+
+import numpy as np
+import pytest
+import torch
+
+from distributed import prepared_source as module
+from distributed import readout as readout_module
+from distributed.prepared_source import PreparedSource
+from distributed.readout import readout, token_statistics
+from distributed.token_source import TensorTokens
+
+ROWS = np.array([7, 2, 3, 5])
+CPU = torch.device("cpu")
+
+
+def source() -> TensorTokens:
+    generator = torch.Generator().manual_seed(0)
+    return TensorTokens(torch.randn(9, 3, 20, 16, generator=generator).to(torch.float16), seed=1)
+
+
+@pytest.mark.parametrize("kept", ["all", "statistics", "nothing"])
+def test_batches_read_as_from_the_source_itself(kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kept != "all":
+        monkeypatch.setattr(module, "_KEPT_BYTES", 0)
+    if kept == "statistics":
+        monkeypatch.setitem(readout_module._WHOLE_BYTES, "cpu", 0)
+    tokens, queries = source(), torch.randn(3, 16)
+    prepared = PreparedSource(tokens, np.array([2, 3, 5, 7, 8]), CPU)
+    for epoch in (1, 2, 1, 3):
+        mine = readout(prepared.gather(ROWS, epoch), queries)
+        torch.testing.assert_close(mine, readout(tokens.gather(ROWS, epoch), queries))
+    for _ in range(2):
+        views, count = prepared.evaluation_views(ROWS)
+        assert count == 3 and len(views) == 12
+        expected = readout(tokens.evaluation_views(ROWS).flatten(0, 1), queries)
+        torch.testing.assert_close(readout(views, queries), expected)
+
+
+def test_statistics_are_computed_once_per_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KEPT_BYTES", 0)
+    monkeypatch.setitem(readout_module._WHOLE_BYTES, "cpu", 0)
+    calls = []
+
+    def counted(tokens: torch.Tensor) -> object:
+        calls.append(len(tokens))
+        return token_statistics(tokens)
+
+    monkeypatch.setattr(module, "token_statistics", counted)
+    prepared = PreparedSource(source(), np.arange(9), CPU)
+    prepared.evaluation_views(ROWS)
+    assert calls == [12]
+    for epoch in range(1, 5):  # whatever views these take, all of them are known
+        prepared.gather(ROWS[:3], epoch)
+    prepared.evaluation_views(ROWS[1:])
+    assert calls == [12]
+    prepared.gather(np.array([0, 7]), 1)
+    assert calls == [12, 2]
