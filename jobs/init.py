@@ -28,6 +28,7 @@ _DATA = {
 }
 
 _REST = """  max_failures: 0.01      # share of videos that may fail before the run stops with their list
+  duplicates: error       # the same video of two actors: error, warn or ignore
 
 folds:
   count: 5                # disjoint in actors; RAVDESS has published ones

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from distributed.duplicates import SameVideos
 from jobs.report import fold_records, report, report_data
 from jobs.versions import VERSION
 from tests.finished_run import BROKEN, CONFIGURATIONS, FOLDS, FinishedRun, said, state_of
@@ -51,3 +54,18 @@ def test_a_damaged_page_is_written_again_and_a_good_one_is_left_alone(finished_r
     assert after[page][1] == before[page][1]
     assert after[folder / "report.md"] == before[folder / "report.md"]
     assert said(context).strip() == f"report: {page}"
+
+
+def test_videos_that_leak_are_a_caution_above_all_scores(
+    finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leak = SameVideos(("p0/happy-0", "p1/happy-1"), ("p0", "p1"), ("happy", "happy"))
+    copy = SameVideos(("p2/sad-0", "p2/sad-1"), ("p2", "p2"), ("sad", "sad"))
+    monkeypatch.setattr("jobs.report.known_duplicates", lambda *_: [leak, copy])
+    notes = report_data(finished_run.context, finished_run.manifest, finished_run.store).notes
+    assert notes[1:] == [
+        "The same video is there under the names of different actors, so test scores may be too high: "
+        "p0/happy-0 (actor p0, happy) = p1/happy-1 (actor p1, happy)"
+    ]
+    monkeypatch.setattr("jobs.report.known_duplicates", lambda *_: [copy])
+    assert len(report_data(finished_run.context, finished_run.manifest, finished_run.store).notes) == 1

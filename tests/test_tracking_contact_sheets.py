@@ -89,5 +89,5 @@ def test_mistakes_are_shown_with_what_was_said_of_them() -> None:
     hit = replace(VIDEO, predicted="happy", video_id="b")
     figure = frames_sheet("Some", [VIDEO, gone, hit])
     captions = [axes.texts[-1].get_text() for axes in figure.axes]
-    assert captions == ["happy, taken for sad (93 %)    Actor_01/happy & sad", "happy, recognised (93 %)    b"]
+    assert captions == ["happy, taken for sad (93 %) · Actor_01/happy & sad", "happy, recognised (93 %) · b"]
     assert "None of the videos can be decoded" in frames_sheet("Some", [gone]).axes[0].texts[0].get_text()

@@ -80,7 +80,7 @@ class Anchor:
 
 
 def anchor_rows(anchors: Anchors) -> list[Anchor]:
-    """The rows, by their UAR; what is not known of this data set has none."""
+    """The rows, the highest UAR first; what is not known of this data set has none."""
     names = anchors.label_names
     totals = rec.total_confusion(anchors.fold_records, len(names)).sum(axis=1)
     largest = int(totals.argmax())
@@ -105,13 +105,13 @@ def anchor_rows(anchors: Anchors) -> list[Anchor]:
         rows.append(Anchor(f"human raters{real}", humans.uar, humans.war, humans.source, recall=recall))
     what = f"mean ± standard deviation over {len(anchors.fold_records)} folds, actors never seen"
     rows.append(_measured("this run", what, anchors.fold_records, names, own=True))
-    return sorted(rows, key=lambda row: row.uar)
+    return sorted(rows, key=lambda row: -row.uar)
 
 
 def anchors_section(anchors: Anchors) -> Section:
     """Where the score stands. Raises ValueError without a fold record."""
     rows = anchor_rows(anchors)
-    columns = [Column("who", "keep"), Column("UAR (%)", "n test"), Column("WAR (%)", "n test"), Column("what it is")]
+    columns = [Column("who", "keep"), Column("UAR (%)", "n"), Column("WAR (%)", "n"), Column("what it is")]
     cells = [
         [row.name, rec.percent(row.uar, row.uar_deviation), rec.percent(row.war, row.war_deviation), row.what]
         for row in rows
@@ -164,7 +164,7 @@ def anchors_figure(rows: Sequence[Anchor]) -> Figure:
         for row, anchor in enumerate(rows):
             _place(axes, row, anchor)
         axes.set_xlim(0, 1.3)  # room for the numbers at the right
-        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_yticks(range(len(rows)), [anchor.name for anchor in rows])
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -95,7 +95,7 @@ def frames_sheet(title: str, videos: Sequence[ShownVideo]) -> Figure:
     shown = [video for video in videos if len(video.frames)]
     if not shown:
         return message(title, "None of the videos can be decoded from where they were.")
-    captions = [f"{video.verdict}    {video.video_id}" for video in shown]
+    captions = [f"{video.verdict} · {video.video_id}" for video in shown]
     return _sheet(title, [strip(video.frames) for video in shown], captions=captions)
 
 
