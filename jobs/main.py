@@ -6,18 +6,15 @@ that torch, Ray and MLflow take.
 
 from __future__ import annotations
 
-import errno
 import logging
-import sys
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from distributed.errors import UserError
+from jobs.mistakes import explain
 from jobs.show import Format, ScoreName
 
 if TYPE_CHECKING:
@@ -305,30 +302,5 @@ def main() -> None:
     for library in ("ray", "ray.data", "ray.tune", "mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.ERROR)
     with ExitStack() as stack:
-        stack.push(_explain)
+        stack.push(explain)
         app()
-
-
-def _explain(kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-    """End with a message on what a user can mend; everything else is our mistake and keeps its traceback."""
-    if isinstance(error, UserError):
-        sys.exit(_complain(str(error), 2))
-    if isinstance(error, SystemExit) and error.code == 130:  # on Ctrl-C typer ends without a word
-        _complain("interrupted; what is finished is kept, and the same command goes on from there", 130)
-    elif _is_full_disk(error):
-        advice = "free some, or set workspace to a larger one; what is finished is kept"
-        sys.exit(_complain(f"no space left on the disk; {advice}, and the same command goes on from there", 2))
-
-
-def _is_full_disk(error: BaseException | None) -> bool:
-    """Whether it began with a full disk, of which SQLite speaks in words of its own."""
-    while error is not None:
-        if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "disk is full" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _complain(text: str, code: int) -> int:
-    Console(stderr=True, highlight=False).print(f"fersweep: {text}", markup=False, soft_wrap=True)
-    return code

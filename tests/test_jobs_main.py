@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -135,25 +135,6 @@ def test_mistakes_in_what_was_made_before(call: Call, finished_run: FinishedRun,
     call("index", finished_run.experiment, place)
     text = call.refused("sweep", finished_run.experiment, place)
     assert "no token store here; run `fersweep embed` first" in text
-
-
-def test_a_full_disk_in_whatever_words_is_one_message_and_a_bug_keeps_its_traceback(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for error in (OSError(28, "No space left on device"), RuntimeError("(sqlite3) database or disk is full")):
-        with pytest.raises(SystemExit) as end, ExitStack() as stack:
-            stack.push(jobs.main._explain)
-            try:
-                raise error
-            except (OSError, RuntimeError) as inner:
-                raise KeyError("what came of it") from inner
-        assert end.value.code == 2
-        text = capsys.readouterr().err
-        assert text.startswith("fersweep: no space left on the disk; free some, or set workspace to a larger one")
-    with pytest.raises(KeyError), ExitStack() as stack:
-        stack.push(jobs.main._explain)
-        raise KeyError("ours")
-    assert capsys.readouterr().err == ""
 
 
 def test_in_a_process_of_its_own_a_mistake_ends_with_2_before_any_ray(tmp_path: Path) -> None:

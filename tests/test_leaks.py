@@ -17,12 +17,13 @@ import torch
 
 import distributed.folds
 from distributed.errors import UserError
-from distributed.evaluation import FoldEvaluation, paper_recipe, refit_and_score
+from distributed.evaluation import EvaluateConfig, FoldEvaluation, refit_and_score
 from distributed.folds import Fold, FoldsConfig
 from distributed.intervals import Interval, actor_interval
 from distributed.labelled_tokens import LabelledTokens, label_tokens
 from distributed.manifest import Manifest
 from distributed.prediction import predict_probabilities
+from distributed.selection import paper_recipe
 from distributed.storage import Storage
 from distributed.training import ProbeSpec, TrainingConfig, train_pack
 from jobs.results import results_folder
@@ -33,6 +34,7 @@ from tests.finished_run import FinishedRun, listen
 from tests.synthetic import NAMES, synthetic_manifest, synthetic_store
 
 CHANCE = 1 / len(NAMES)
+ONE = EvaluateConfig(calibrate=False)
 SHUFFLES = 8
 PARAMS = {**paper_recipe(2)["params"], "lr": 1e-2, "batch_size": 8}
 Rows = npt.NDArray[np.int64]
@@ -70,8 +72,8 @@ def evaluated(tokens: LabelledTokens, folds: Sequence[Fold], winner: Callable[[F
     """The UAR of all folds' test videos with its interval, by the code that scores every run."""
     rows: list[dict[str, Any]] = []
     for fold in folds:
-        job = FoldEvaluation(fold, winner(fold), tokens, TrainingConfig(epochs=20), "nested", 0, Storage("unused"))
-        rows += refit_and_score(job)[2].to_pylist()
+        job = FoldEvaluation(fold, winner(fold), tokens, TrainingConfig(epochs=20), ONE, 0, Storage("unused"))
+        rows += refit_and_score(job).predictions.to_pylist()
     true, predicted = (np.array([NAMES.index(row[key]) for row in rows]) for key in ("true", "predicted"))
     assert len(rows) == len(tokens.video_ids)
     return actor_interval(true, predicted, [row["actor"] for row in rows], num_classes=len(NAMES))
