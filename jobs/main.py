@@ -9,21 +9,18 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from jobs import cluster_commands, result_commands
 from jobs.mistakes import explain
-from jobs.show import Format, ScoreName
-
-if TYPE_CHECKING:
-    from jobs.context import Context
+from jobs.terminal import ExperimentFile, Overrides, console, open_context
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-ExperimentFile = Annotated[Path, typer.Argument(help="the experiment file (YAML)")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value ...")]
+app.add_typer(result_commands.app)
+app.add_typer(cluster_commands.app)
 
 
 @app.command()
@@ -31,14 +28,14 @@ def run(experiment: ExperimentFile, overrides: Overrides = None) -> None:
     """All stages: index, embed, sweep, evaluate, report. What is done is not done again."""
     from jobs.run import STAGES, run_up_to
 
-    run_up_to(_context(experiment, overrides), STAGES[-1])
+    run_up_to(open_context(experiment, overrides), STAGES[-1])
 
 
 def _add_stage(name: str, text: str) -> None:
     def stage(experiment: ExperimentFile, overrides: Overrides = None) -> None:
         from jobs.run import run_stage
 
-        run_stage(_context(experiment, overrides), name)
+        run_stage(open_context(experiment, overrides), name)
 
     app.command(name, help=text)(stage)
 
@@ -58,7 +55,7 @@ def evaluate(
     """Refit each fold's winner and score the fold once."""
     from jobs.run import evaluate_further, run_stage
 
-    context = _context(experiment, overrides)
+    context = open_context(experiment, overrides)
     run_stage(context, "evaluate")
     evaluate_further(context, full_video=full_video, on=on)
 
@@ -76,54 +73,9 @@ def report(
     from jobs.run import run_stage
 
     if optimistic:
-        report_optimistic(_context(experiment, overrides))
+        report_optimistic(open_context(experiment, overrides))
     else:
-        run_stage(_context(experiment, overrides), "report")
-
-
-@app.command()
-def slices(
-    experiment: ExperimentFile,
-    overrides: Overrides = None,
-    by: Annotated[
-        str | None, typer.Option(help="a column of the video list; every one that divides it if none")
-    ] = None,
-    form: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.TABLE,
-    confusion: Annotated[bool, typer.Option("--confusion", help="with recalls and what was taken for what")] = False,
-) -> None:
-    """Test scores by actor, sex, age and whatever else the video list knows, with intervals."""
-    from jobs.slices import show_slices
-
-    show_slices(_context(experiment, overrides), by=by, form=form, confusion=confusion)
-
-
-@app.command()
-def compare(
-    runs: Annotated[list[str], typer.Argument(help="experiment files or folders of evaluations, or NAME=RUN")],
-    score: Annotated[ScoreName, typer.Option(help="what is compared")] = ScoreName.UAR,
-    form: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.TABLE,
-    figure: Annotated[Path | None, typer.Option(help="a PNG file to draw the differences into")] = None,
-) -> None:
-    """Which of several finished evaluations is better on the same videos, and how sure that is."""
-    from jobs.compare import compare_runs
-
-    warnings = Console(stderr=True, highlight=False)
-    compare_runs(runs, _console(), warnings, score=score.value, form=form, figure=figure)
-
-
-@app.command()
-def inspect(
-    experiment: ExperimentFile,
-    videos: Annotated[list[str] | None, typer.Argument(help="video ids, and section.key=value ...")] = None,
-    fold: Annotated[int | None, typer.Option(help="only this fold's test videos")] = None,
-    output: Annotated[str | None, typer.Option(help="where to write; by default beside the scores")] = None,
-) -> None:
-    """Draw where a fold's probe looked: by default in the surest mistakes and hits of each fold."""
-    from jobs.inspection import inspect_videos
-
-    overrides = [each for each in videos or [] if "=" in each]
-    chosen = [each for each in videos or [] if "=" not in each]
-    inspect_videos(_context(experiment, overrides), chosen, fold, output)
+        run_stage(open_context(experiment, overrides), "report")
 
 
 @app.command()
@@ -134,7 +86,7 @@ def demo(
     """Two small sets of drawn faces, from video files to reports, in some minutes."""
     from jobs.demo import demo as run_demo
 
-    run_demo(folder, seed, _console())
+    run_demo(folder, seed, console())
 
 
 @app.command()
@@ -148,44 +100,7 @@ def init(
     from jobs.init import write_experiment
 
     written = write_experiment(dataset, folder, output or Path(f"{dataset}.yaml"), recipe)
-    _console().print(f"wrote {written}; read it, then: fersweep run {written}", soft_wrap=True)
-
-
-@app.command()
-def export(
-    experiment: ExperimentFile,
-    folder: Annotated[Path, typer.Argument(help="where the model goes")],
-    overrides: Overrides = None,
-) -> None:
-    """Write an evaluation's probes as a folder that `predict` reads anywhere."""
-    from jobs.export import export as export_model
-
-    export_model(_context(experiment, overrides), folder)
-
-
-@app.command()
-def predict(
-    videos: Annotated[list[str], typer.Argument(help="files, folders or patterns")],
-    model: Annotated[Path, typer.Option(help="an exported folder, or an experiment file whose evaluation is finished")],
-    fold: Annotated[int | None, typer.Option(help="one fold's probe; by default the mean of all")] = None,
-    form: Annotated[str, typer.Option("--format", help="table, json or csv")] = "table",
-    windows: Annotated[bool, typer.Option("--windows", help="probabilities over time")] = False,
-    stride: Annotated[int, typer.Option(help="frames from one window to the next")] = 1,
-    timeline: Annotated[Path | None, typer.Option(help="draw the windows' probabilities into this .png")] = None,
-    annotate: Annotated[Path | None, typer.Option(help="write the video with its probabilities to this .mp4")] = None,
-    weights: Annotated[str | None, typer.Option(help="where the encoder's weights lie now")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-) -> None:
-    """Class probabilities of new videos. A bad video is a line with its reason, and exit code 2 at the end."""
-    from jobs.predict import Asked, find_videos, predict_videos, read_model
-
-    found, console = find_videos(videos), Console(stderr=True, highlight=False)
-    asked = Asked(form, windows, stride, timeline, annotate)
-    asked.check(len(found))
-    chosen = read_model(model, console)
-    chosen = chosen if fold is None else chosen.fold(fold)
-    if predict_videos(chosen.with_encoder(weights=weights, device=device), found, asked, console):
-        raise typer.Exit(2)
+    console().print(f"wrote {written}; read it, then: fersweep run {written}", soft_wrap=True)
 
 
 @app.command()
@@ -199,52 +114,7 @@ def dashboard(
 
     if workspace.is_file():
         workspace = Path(load_experiment(workspace).workspace)
-    serve_dashboard(workspace, port, _console())
-
-
-Address = Annotated[str, typer.Option(help="the cluster's job server")]
-_LOCAL = "http://127.0.0.1:8265"
-
-
-@app.command()
-def submit(
-    stage: Annotated[str, typer.Argument(help="run, demo, or one stage")],
-    experiment: Annotated[Path | None, typer.Argument(help="the experiment file; none for the demo")] = None,
-    address: Address = _LOCAL,
-    detach: Annotated[bool, typer.Option("--detach", help="do not follow the log")] = False,
-) -> None:
-    """Run a stage as a job on a Ray cluster, follow its log and end with its exit code."""
-    from jobs.submit import submit as submit_job
-
-    raise typer.Exit(submit_job(stage, experiment, address, _console(), detach=detach))
-
-
-cluster_jobs = typer.Typer(no_args_is_help=True, help="The jobs that were submitted to a cluster.")
-app.add_typer(cluster_jobs, name="jobs")
-
-
-@cluster_jobs.command("list")
-def jobs_list(address: Address = _LOCAL) -> None:
-    """The jobs, newest first."""
-    from jobs.cluster_jobs import ClusterJobs
-
-    _console().print(ClusterJobs(address).table())
-
-
-@cluster_jobs.command("logs")
-def jobs_logs(job: str, address: Address = _LOCAL) -> None:
-    """Follow a job's log from its beginning and end with its exit code."""
-    from jobs.cluster_jobs import ClusterJobs
-
-    raise typer.Exit(ClusterJobs(address).logs(job, _console()))
-
-
-@cluster_jobs.command("stop")
-def jobs_stop(job: str, address: Address = _LOCAL) -> None:
-    """Stop a job; what it has finished is kept."""
-    from jobs.cluster_jobs import ClusterJobs
-
-    raise typer.Exit(ClusterJobs(address).stop(job, _console()))
+    serve_dashboard(workspace, port, console())
 
 
 @app.command()
@@ -255,7 +125,7 @@ def doctor(
     """Check this machine, an experiment's places and a cluster; each line ok, a warning, or an error with its fix."""
     from jobs.doctor import doctor as examine
 
-    raise typer.Exit(examine(experiment, address, _console()))
+    raise typer.Exit(examine(experiment, address, console()))
 
 
 benchmarks = typer.Typer(no_args_is_help=True, help="Measure this machine.")
@@ -277,23 +147,12 @@ def benchmark_probe(
     from jobs.benchmark import benchmark_probe as measure
 
     shape: dict[str, Any] = {"tokens": tokens, "dim": dim, "batch": batch, "heads": heads, "dtype": dtype}
-    measure(shape | {"rounds": rounds, "threads": threads}, packs, _console())
+    measure(shape | {"rounds": rounds, "threads": threads}, packs, console())
 
 
 @benchmarks.callback()
 def _benchmark() -> None:
     """Measure this machine."""
-
-
-def _console() -> Console:
-    return Console(highlight=False)
-
-
-def _context(path: Path, overrides: list[str] | None) -> Context:
-    from jobs.context import Context
-    from jobs.experiment import load_experiment
-
-    return Context.of(load_experiment(path, overrides or []), _console())
 
 
 def main() -> None:
