@@ -11,6 +11,7 @@ from tracking.calibration_section import (
     calibration_error,
     calibration_sections,
     chance_error,
+    excess_error,
     pooled_bins,
     reliability_figure,
 )
@@ -76,6 +77,14 @@ def test_the_verdict_follows_the_error_above_chance(accuracy: float, words: str)
     assert section.title == TITLE and section.texts[0].startswith(words)
     assert f"{100 * (0.8 - accuracy):.1f} %; perfect probabilities would show 0.7 %" in section.texts[0]
     assert "falls to 0.0 %" in section.texts[1] and "read as they are" in section.texts[1]
+
+
+def test_folds_that_are_wrong_in_opposite_ways_do_not_make_each_other_right() -> None:
+    sure, unsure = bins((0, None, None), (1000, 0.8, 0.6)), bins((0, None, None), (1000, 0.8, 1.0))
+    both = [fold(0, sure, sure), fold(1, unsure, unsure)]
+    assert calibration_error(pooled_bins(both, "before")) == pytest.approx(0.0)
+    assert excess_error(both, "before") == pytest.approx(0.2 - chance_error(sure))
+    assert calibration_sections(both)[0].texts[0].startswith("No; ")
 
 
 def test_a_temperature_that_does_not_help_or_lies_at_its_end_is_named() -> None:

@@ -40,13 +40,29 @@ def test_the_best_by_its_own_test_score_stands_beside_the_result() -> None:
     section = optimism_section(FOLDS, tried())
     uars = [fold["scores"]["uar"] for fold in FOLDS]
     gain = np.mean([0.7123, 0.7323]) - np.mean(uars)
-    assert f"{100 * gain:.1f} percentage points that come from looking at the answers" in section.texts[0]
+    assert f"{100 * gain:.1f} percentage points, which come from looking at the answers" in section.texts[0]
     assert "(4 a fold)" in section.texts[1] and "pruned were left out" in section.texts[1]
     assert section.texts[2] == "Left out too: 2 whose training failed."
     table, every = section.tables
     assert table.rows[0][1] == f"{100 * uars[0]:.1f}" and table.rows[0][4:] == ["71.2", "linear, trial 91"]
     assert table.rows[1][3] == f"{100 * np.median([uars[1], 0.3, 0.7323, 0.7323]):.1f}"
     assert every.folded and len(every.rows) == 8
+
+
+def test_trainings_that_were_repeated_are_compared_one_by_one() -> None:
+    """The mean over repeats may lie above the best single training, which says nothing about choosing."""
+    several = [[{"seed": 1, "scores": fold["scores"]}, {"seed": 2, "scores": fold["scores"]}] for fold in FOLDS]
+    folds = [
+        {**fold, "repeats": repeats, "scores": dict.fromkeys(fold["scores"], 0.75)}
+        for fold, repeats in zip(FOLDS, several, strict=True)
+    ]
+    choices = fold_choices(folds, tried())
+    uars = [fold["scores"]["uar"] for fold in FOLDS]
+    assert [choice.gain for choice in choices] == pytest.approx([0.7123 - uars[0], 0.7323 - uars[1]])
+    section = optimism_section(folds, tried())
+    assert section.texts[0].startswith("The test result is 75.0 ± 0.0 % UAR.")
+    assert f"more than the {100 * np.mean(uars):.1f} % of the winners' first trainings" in section.texts[0]
+    assert section.tables[0].rows[0][1:3] == ["75.0", f"{100 * uars[0]:.1f}"]
 
 
 def test_no_column_but_the_results_looks_like_a_test_score() -> None:
@@ -78,8 +94,9 @@ def test_the_report_prints_what_was_chosen_on_the_test_fold_under_its_label_alon
 def test_records_that_hide_what_they_were_chosen_by_are_refused() -> None:
     with pytest.raises(ValueError, match="fold 0, trial 91: selection is nested; what is chosen on the test fold must"):
         optimism_section(FOLDS, [{**record(0, 91, 0.7), "selection": "nested"}])
-    with pytest.raises(ValueError, match="fold 1: none of its configurations has a score"):
-        optimism_section(FOLDS, [record(0, 91, 0.7), record(1, 91, None)])
+    lost = [one for one in tried() if one["fold"] == 0 or one["trial"] != FOLDS[1]["trial"]]
+    with pytest.raises(ValueError, match=f"fold 1: its winner, trial {FOLDS[1]['trial']}, has no score to compare"):
+        optimism_section(FOLDS, lost)
     with pytest.raises(ValueError, match="no test result"):
         optimism_section([{**FOLDS[0], "selection": "the test fold"}], tried())
 

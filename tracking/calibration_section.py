@@ -66,8 +66,26 @@ def _mean(bins: Sequence[Record], value: Callable[[Record], float]) -> float:
     return float(sum(item["count"] * value(item) for item in filled) / sum(item["count"] for item in filled))
 
 
+def excess_error(folds: Sequence[Record], when: str) -> float:
+    """How far the error lies above what chance alone gives: of all folds together, or fold by fold if that is more.
+
+    Each fold has a probe and a temperature of its own: taken together, one too sure and one not sure enough
+    would look right.
+    """
+    together = pooled_bins(folds, when)
+    single = [fold["calibration"]["bins"][when] for fold in folds]
+    sizes = [sum(item["count"] for item in bins) for bins in single]
+    excess = [size * (calibration_error(bins) - chance_error(bins)) for size, bins in zip(sizes, single, strict=True)]
+    return max(calibration_error(together) - chance_error(together), float(sum(excess) / sum(sizes)))
+
+
+def _grade(folds: Sequence[Record], when: str) -> str:
+    excess = excess_error(folds, when)
+    return "good" if excess <= GOOD else "fair" if excess <= FAIR else "bad"
+
+
 def _texts(folds: Sequence[Record]) -> list[str]:
-    before, after = (pooled_bins(folds, when) for when in ("before", "after"))
+    before = pooled_bins(folds, "before")
     confidence = _mean(before, lambda item: float(item["confidence"]))
     accuracy = _mean(before, lambda item: float(item["accuracy"]))
     sure = "surer than it is right" if confidence > accuracy else "less sure than it is right"
@@ -77,12 +95,12 @@ def _texts(folds: Sequence[Record]) -> list[str]:
         "bad": f"No; the probe is {sure}",
     }
     texts = [
-        f"{verdicts[_grade(before)]}: its answers claim to be right in {rec.percent(confidence)} % of all cases, "
-        f"and {rec.percent(accuracy)} % of them are. The expected calibration error is "
+        f"{verdicts[_grade(folds, 'before')]}: its answers claim to be right in {rec.percent(confidence)} % of all "
+        f"cases, and {rec.percent(accuracy)} % of them are. The expected calibration error is "
         f"{rec.percent(calibration_error(before))} %; perfect probabilities would show "
         f"{rec.percent(chance_error(before))} % with {sum(item['count'] for item in before):,} test videos by chance "
         "alone.",
-        _temperature_text(folds, calibration_error(before), after),
+        _temperature_text(folds),
     ]
     edge = [str(fold["fold"]) for fold in folds if not 0.06 < fold["calibration"]["temperature"] < 16]
     if edge:
@@ -93,25 +111,20 @@ def _texts(folds: Sequence[Record]) -> list[str]:
     return texts
 
 
-def _grade(bins: Sequence[Record]) -> str:
-    excess = calibration_error(bins) - chance_error(bins)
-    return "good" if excess <= GOOD else "fair" if excess <= FAIR else "bad"
-
-
-def _temperature_text(folds: Sequence[Record], before: float, after: Sequence[Record]) -> str:
-    error = calibration_error(after)
+def _temperature_text(folds: Sequence[Record]) -> str:
+    before, after = (calibration_error(pooled_bins(folds, when)) for when in ("before", "after"))
     temperatures = [fold["calibration"]["temperature"] for fold in folds]
     span = f"{min(temperatures):.2f}" + (f" to {max(temperatures):.2f}" if len(folds) > 1 else "")
     outcome = {
         "good": "With it they can be read as they are",
         "fair": "With it they can be read as a rough guide",
         "bad": "Even with it they should be read as a ranking, not as chances",
-    }[_grade(after)]
-    change = "falls" if error < before else "does not fall: it is"
+    }[_grade(folds, "after")]
+    change = "falls to" if after < before else "does not fall: it is"
     return (
         f"A temperature for each fold ({span}; above 1 makes the probe less sure), fitted on the inner validation "
-        f"actors alone, changes no answer. With it the error of the test videos {change} "
-        f"{'to ' if error < before else ''}{rec.percent(error)} %. {outcome}."
+        f"actors alone, changes no answer. With it the error of the test videos {change} {rec.percent(after)} %. "
+        f"{outcome}."
     )
 
 
@@ -150,17 +163,20 @@ def _reliability(axes: Axes, bins: Sequence[Record]) -> None:
 
 def _fold_table(folds: Sequence[Record]) -> Table:
     columns = [Column("fold", "n"), Column("inner videos", "n"), Column("temperature", "n")]
-    columns += [Column(f"{name} {when}", "n") for name in ("error (%)", "nats") for when in ("as is", "with it")]
+    columns += [Column(f"error (%) {when}", "n") for when in ("as is", "with it", "by chance")]
+    columns += [Column(f"nats {when}", "n") for when in ("as is", "with it")]
     rows = []
     for fold in folds:
         found = fold["calibration"]
         errors = [rec.percent(found["ece"][when]) for when in ("before", "after")]
+        errors.append(rec.percent(chance_error(found["bins"]["after"])))
         likelihoods = [f"{found['nll'][when]:.3f}" for when in ("before", "after")]
         rows.append([str(fold["fold"]), str(found["num_inner"]), f"{found['temperature']:.2f}", *errors, *likelihoods])
     pooled = [rec.percent(calibration_error(pooled_bins(folds, when))) for when in ("before", "after")]
+    pooled.append(rec.percent(chance_error(pooled_bins(folds, "after"))))
     foot = ["all", "", "", *pooled, "", ""]
     title = "Temperatures, calibration errors and negative log-likelihoods (nats) of the folds' test videos"
-    note = "The error of a single fold is larger by chance than that of all folds together, as it has fewer videos."
+    note = "By chance: what the probabilities with their temperature would show if they were perfect."
     return Table(columns, rows, foot, title=title, folded=True, left_out=note)
 
 
