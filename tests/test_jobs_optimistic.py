@@ -12,7 +12,6 @@ from jobs.context import Context
 from jobs.optimistic import optimistic_records, report_optimistic
 from jobs.report import report_data
 from jobs.results import fold_records, results_folder
-from jobs.run import run_stage
 from jobs.sweep import fold_searches, found_records
 from tests.finished_run import FOLDS, FinishedRun, listen, mlflow_runs, said, state_of
 from tracking.optimism_section import LABEL
@@ -76,4 +75,3 @@ def test_what_cannot_be_shown_is_said(finished_run: FinishedRun, tmp_path: Path)
     lost.delete("fold-1.json")
     with pytest.raises(UserError, match="fold 1 is not evaluated; run `fersweep evaluate` first"):
         report_optimistic(context)
-    run_stage(context, "report")  # the honest one needs no more than what is there
