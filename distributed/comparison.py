@@ -1,7 +1,7 @@
 """Which of several evaluations is better: pairwise differences on the videos that both have scored.
 
-Differences are taken actor by actor (intervals.paired_difference), and the p-values of all pairs are corrected
-together by Holm's procedure.
+Differences are taken actor by actor (intervals.paired_difference) between the predictions of the winners' first
+trainings, and the p-values of all pairs are corrected together by Holm's procedure.
 """
 
 from __future__ import annotations

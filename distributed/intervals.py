@@ -66,14 +66,21 @@ def actor_interval(
 
 
 def score_intervals(
-    true: Classes, predicted: Classes, actors: Sequence[str], *, num_classes: int, seed: int = 0
+    true: Classes, trainings: Sequence[Classes], actors: Sequence[str], *, num_classes: int, seed: int = 0
 ) -> dict[str, Interval]:
-    """`actor_interval` of every score; none of fewer than MIN_ACTORS actors."""
+    """Every score, the mean over the trainings' int64[n] predictions, with its interval over actors.
+
+    The same actors are drawn for all trainings. None of fewer than MIN_ACTORS actors.
+    """
     if len(set(actors)) < MIN_ACTORS:
         return {}
-    counts = actor_confusions(true, predicted, actors, num_classes)
-    drawn = _resampled(counts, RESAMPLES, seed)
-    return {score: _interval(score_of(counts, score), scores_of(drawn, score), LEVEL) for score in SCORES}
+    counts = [actor_confusions(true, predicted, actors, num_classes) for predicted in trainings]
+    drawn = [_resampled(one, RESAMPLES, seed) for one in counts]
+    found: dict[str, Interval] = {}
+    for score in SCORES:
+        value = float(np.mean([score_of(one, score) for one in counts]))
+        found[score] = _interval(value, np.mean([scores_of(one, score) for one in drawn], axis=0), LEVEL)
+    return found
 
 
 def recall_intervals(

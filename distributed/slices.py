@@ -29,7 +29,10 @@ _ITSELF = ("label", "label_name")  # its slices are the classes, whose recalls t
 
 @dataclass(frozen=True)
 class Slice:
-    """The scored videos that share a value of a column; no interval of fewer than three actors."""
+    """The scored videos that share a value of a column; no interval of fewer than three actors.
+
+    Scores are the mean over an evaluation's trainings, recall and confusion those of the first.
+    """
 
     column: str
     value: str
@@ -113,7 +116,7 @@ def _sliced(scored: ScoredVideos, column: str, values: Sequence[str]) -> list[Sl
 
 
 def _slice(videos: ScoredVideos, column: str, value: str) -> Slice:
-    confusion = metrics.confusion_matrix(videos.true, videos.predicted, videos.num_classes)
+    confusion = videos.confusion()
     recall = metrics.recall_per_class(confusion)
     return Slice(
         column=column,
@@ -121,7 +124,7 @@ def _slice(videos: ScoredVideos, column: str, value: str) -> Slice:
         num_videos=len(videos.video_ids),
         num_actors=len(set(videos.actors)),
         num_classes=sum(one is not None for one in recall),
-        scores=metrics.scores(confusion),
+        scores=videos.scores(),
         intervals=videos.intervals(),
         recall=dict(zip(videos.label_names, recall, strict=True)),
         confusion=confusion.tolist(),

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from distributed import metrics
 from distributed.intervals import Interval
 from distributed.manifest import Manifest
 from distributed.scored_videos import ScoredVideos
@@ -50,8 +49,7 @@ def slice_records(scored: ScoredVideos, manifest: Manifest, *, by: str | None = 
 
 
 def uncertainty_section(scored: ScoredVideos, manifest: Manifest) -> Section:
-    confusion = metrics.confusion_matrix(scored.true, scored.predicted, scored.num_classes)
-    return slices_section(slice_records(scored, manifest), metrics.uar(confusion))
+    return slices_section(slice_records(scored, manifest), scored.scores()["uar"])
 
 
 def _plain(intervals: Mapping[str, Interval]) -> dict[str, Bounds]:

@@ -119,11 +119,23 @@ def test_the_same_seed_gives_the_same_interval_whatever_the_order_of_the_videos(
 
 
 def test_of_fewer_than_three_actors_there_is_no_interval() -> None:
-    assert score_intervals(*two_by_four(MIN_ACTORS - 1), num_classes=2) == {}
+    true, predicted, actors = two_by_four(MIN_ACTORS - 1)
+    assert score_intervals(true, [predicted], actors, num_classes=2) == {}
     true, predicted, actors = two_by_four(MIN_ACTORS, wrong=(0,))
-    found = score_intervals(true, predicted, actors, num_classes=2)
+    found = score_intervals(true, [predicted], actors, num_classes=2)
     assert found.keys() == {"uar", "war", "macro_f1"}
     assert found["war"] == actor_interval(true, predicted, actors, num_classes=2, score="war")
+
+
+def test_of_several_trainings_the_mean_is_drawn_with_the_same_actors() -> None:
+    true, right, actors = two_by_four(8)
+    _, half, _ = two_by_four(8, wrong=(0, 1, 2, 3))
+    _, rest, _ = two_by_four(8, wrong=(4, 5, 6, 7))
+    one = score_intervals(true, [half], actors, num_classes=2)["war"]
+    with_right = score_intervals(true, [half, right], actors, num_classes=2)["war"]
+    assert astuple(with_right) == pytest.approx([(end + 1) / 2 for end in astuple(one)])
+    # What one training gets wrong the other gets right, actor by actor: their mean is the same in every draw.
+    assert astuple(score_intervals(true, [half, rest], actors, num_classes=2)["war"]) == pytest.approx((0.5, 0.5, 0.5))
 
 
 def test_the_recall_of_a_class_is_drawn_from_the_actors_who_show_it() -> None:

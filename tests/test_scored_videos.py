@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from distributed.errors import UserError
 from distributed.scored_videos import read_scored
@@ -41,6 +43,31 @@ def test_the_videos_of_a_finished_run_are_those_of_its_records(finished_run: Fin
         assert confusion.tolist() == record["confusion"]
         assert sorted(set(part.actors)) == record["test_actors"]
     assert len(read.video_ids) == len(set(read.video_ids)) == 24
+
+
+def test_further_trainings_come_along_and_scores_are_their_mean(tmp_path: Path) -> None:
+    results = write_evaluation(Storage.at(tmp_path), VIDEOS)
+    other = replace(VIDEOS, predicted=VIDEOS.true)
+    for fold in (0, 1):
+        tables = []
+        for role, number, source in (("repeat", 0, VIDEOS), ("repeat", 1, other), ("ensemble", 0, VIDEOS)):
+            part = source.only(np.flatnonzero(source.folds == fold))
+            names = [part.label_names[label] for label in part.predicted]
+            columns = {"predicted": names, "role": [role] * len(names), "number": [number] * len(names)}
+            tables.append(pa.table(columns))
+        sink = pa.BufferOutputStream()
+        parquet.write_table(pa.concat_tables(tables), sink)
+        results.write_bytes(f"fold-{fold}-members.parquet", sink.getvalue())
+        results.write_json(f"fold-{fold}.json", {"selection": "nested", "repeats": [{}, {}]})
+    read = read_scored(results)
+    assert [predicted.tolist() for predicted in read.repeats] == [VIDEOS.true.tolist()]
+    assert read.predicted.tolist() == VIDEOS.predicted.tolist()
+    assert read.scores()["war"] == (10 / 16 + 1) / 2 == read.intervals()["war"].value
+    assert read.only([5, 2]).scores()["war"] == (1 / 2 + 1) / 2
+    assert read.confusion().tolist() == [[6, 2], [4, 4]]
+    results.delete("fold-1-members.parquet")
+    with pytest.raises(UserError, match=r"fold-1-members\.parquet: missing"):
+        read_scored(results)
 
 
 def _no_fold(results: Storage) -> None:
