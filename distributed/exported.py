@@ -24,6 +24,8 @@ from distributed.winners import Winner, build_winner
 
 FORMAT_VERSION = 1
 MODEL = "model.json"
+_ENTRIES = {"encoder", "spec", "clips", "views", "pool", "dtype", "clips_per_batch", "label_names", "dataset"}
+_ENTRIES |= {"hashes", "folds"}
 # What of a fold's record is kept beside its parameters.
 _KEPT = ("fold", "family", "params", "selection", "trial", "inner_score", "scores", "recall", "num_test", "test_actors")
 
@@ -119,12 +121,17 @@ class ExportedModel:
         """
         if not folder.exists(MODEL):
             raise UserError(f"{folder.uri}: holds no {MODEL}; write it with `fersweep export EXPERIMENT FOLDER`")
-        value = folder.read_json(MODEL)
+        try:
+            value = folder.read_json(MODEL)
+        except ValueError as error:
+            raise UserError(f"{folder.uri}/{MODEL}: is no JSON file ({error}); export the experiment again") from error
         if value.get("format_version") != FORMAT_VERSION:
             raise UserError(
                 f"{folder.uri}/{MODEL}: has format {value.get('format_version')}, this version of fersweep reads "
                 f"{FORMAT_VERSION}; export the experiment again"
             )
+        if missing := sorted(_ENTRIES - set(value)):
+            raise UserError(f"{folder.uri}/{MODEL}: lacks {', '.join(missing)}; export the experiment again")
         spec = EncoderSpec.from_json(value["spec"])
         names = tuple(value["label_names"])
         return cls(

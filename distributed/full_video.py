@@ -24,6 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from distributed.cluster import errors_of_workers, total_resources
 from distributed.embedding_workers import EmbeddingSettings
 from distributed.encoders import check_weights, load_encoder
+from distributed.errors import UserError
 from distributed.folds import Fold
 from distributed.labelled_tokens import LabelledTokens
 from distributed.scoring import Probabilities, Scorer, UnusableTokensError
@@ -102,14 +103,14 @@ def evaluate_full_video(evaluation: FullVideoEvaluation, on_progress: Callable[[
     Returns a record for each fold (see `window_scores.fold_records`).
 
     Raises:
-        UserError: a fold has no winner, or the encoder's weights do not fit.
+        UserError: the encoder's weights do not fit, or more videos fail than `max_failures` allows; what is
+            scored stays.
     """
-    evaluation.winners()  # missing ones are found here, before a device is taken
     done = _finished(evaluation)
     total = len(evaluation.videos)
-    failed = 0
+    failures: list[str] = []
     num_done = sum(len(table) for table in done.values())
-    on_progress(num_done, total, failed)
+    on_progress(num_done, total, 0)
     open_parts = {part: OpenPart(evaluation.part(part)) for part in range(evaluation.parts) if part not in done}
     if open_parts:
         check_weights(evaluation.settings.encoder)
@@ -123,9 +124,20 @@ def evaluate_full_video(evaluation: FullVideoEvaluation, on_progress: Callable[[
             evaluation.folder.write_bytes(_part_name(row["part"]), sink.getvalue())
             done[row["part"]] = table
             num_done += len(table)
-            failed += sum(map(bool, table["reason"].to_pylist()))
-            on_progress(num_done, total, failed)
+            failures += [f"{row['video_id']}: {row['reason']}" for row in table.to_pylist() if row["reason"]]
+            on_progress(num_done, total, len(failures))
+            _check_failures(failures, total, evaluation.settings.max_failures)
     return fold_records(pa.concat_tables([done[part] for part in sorted(done)]), evaluation.label_names)
+
+
+def _check_failures(failures: Sequence[str], total: int, share: float) -> None:
+    allowed = max(1, int(share * total)) if share > 0 else 0
+    if len(failures) > allowed:
+        listed = "\n".join(f"  {failure}" for failure in failures[:20])
+        raise UserError(
+            f"{len(failures)} of {total} videos could not be scored, and data.max_failures allows {allowed}:\n{listed}"
+            "\nMend these files, or raise data.max_failures, and run the command again: what is scored stays."
+        )
 
 
 def _part_name(part: int) -> str:

@@ -12,7 +12,7 @@ from distributed.storage import Storage
 from distributed.token_store import TokenStore
 from jobs.context import Context
 from jobs.progress import progress
-from jobs.results import results_folder, sweep_key_settings
+from jobs.results import evaluation_settings, results_folder, sweep_key_settings
 from jobs.tracked import tracked_sweep
 from tracking.full_video_section import full_video_metrics, full_video_summary
 
@@ -22,8 +22,14 @@ RECORDS = "full-video.json"
 def full_video(context: Context, manifest: Manifest, store: TokenStore) -> list[Record]:
     """The records of all folds, written to `full-video.json` beside the folds' scores."""
     evaluation = _evaluation(context, manifest, store)
+    evaluation.winners()  # missing ones are found before anything is written
     sweep_settings = sweep_key_settings(context, manifest, store)
+    settings = {
+        **evaluation_settings(context, manifest, store),
+        "full_video": context.experiment.full_video.model_dump(mode="json"),
+    }
     with (
+        context.workspace.stage("full video", settings, done=evaluation.folder.exists(RECORDS)),
         ray_session(context.experiment.cluster),
         progress(context.console, "full video") as report,
     ):

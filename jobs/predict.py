@@ -44,6 +44,8 @@ class Asked:
             raise UserError("--stride, --timeline and --annotate need --windows: they show probabilities over time")
         if self.stride < 1:
             raise UserError(f"--stride is {self.stride}; it must be at least 1 frame")
+        if self.timeline and self.timeline.suffix.lower() != ".png":
+            raise UserError(f"--timeline is {self.timeline}; it is a PNG file, so let its name end in .png")
         if num_videos != 1 and (self.timeline or self.annotate):
             raise UserError(f"--timeline and --annotate take one video, and {num_videos} are given")
 

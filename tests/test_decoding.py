@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from distributed.clips import ClipsConfig, clip_indices
-from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig, resized_size
+from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig, VideoInfo, resized_size
 from tests.conftest import WriteVideo
 
 CLIPS = ClipsConfig(segments=3, frames_per_clip=8, frame_step=2)
@@ -80,6 +80,35 @@ def test_resizing_guarantees_the_short_side_and_is_done_once() -> None:
             size = resized_size(height, width, 37)
             assert min(size) == 37
             assert resized_size(*size, 37) == size
+
+
+def test_pieces_of_a_video_are_its_frames_and_its_length_is_known(
+    tmp_path: Path, write_video: WriteVideo, decoder: Decoder
+) -> None:
+    path = str(write_video(tmp_path / "a.mp4", frames=40, width=96, height=64))
+    info = decoder.inspect(path)
+    assert isinstance(info, VideoInfo)
+    assert info.num_frames == 40 and info.fps == pytest.approx(30000 / 1001)
+    video = decoder.decode(path, CLIPS, 36)
+    assert isinstance(video, DecodedVideo)
+    needed = np.unique(clip_indices(40, segments=3, frames_per_clip=8, frame_step=2))
+    pieces = [decoder.frames(path, part, 36) for part in np.array_split(needed, 3)]
+    np.testing.assert_array_equal(np.concatenate([np.asarray(piece) for piece in pieces]), video.frames)
+
+
+def test_a_video_that_took_anothers_place_is_opened_anew(
+    tmp_path: Path, write_video: WriteVideo, decoder: Decoder
+) -> None:
+    path = write_video(tmp_path / "a.mp4", frames=20)
+    before = decoder.inspect(str(path)), decoder.frames(str(path), np.arange(3), 48)
+    write_video(path, frames=25, seed=1)
+    after = decoder.inspect(str(path)), decoder.frames(str(path), np.arange(3), 48)
+    lengths = [info.num_frames for info in (before[0], after[0]) if isinstance(info, VideoInfo)]
+    assert lengths == [20, 25]
+    assert not np.array_equal(np.asarray(before[1]), np.asarray(after[1]))
+    path.unlink()
+    gone = decoder.inspect(str(path))
+    assert isinstance(gone, DecodeFailure) and "does not exist" in gone.reason
 
 
 def bad_file(path: Path, kind: str, write_video: WriteVideo) -> Path:
@@ -171,6 +200,11 @@ def test_a_decoder_that_was_killed_while_idle_costs_nothing(tmp_path: Path, writ
         for _ in range(3):
             assert isinstance(decoder.decode(str(good), CLIPS, 32), DecodedVideo)
             kill_newest_decoder()
+        whole = decoder.frames(str(good), np.arange(20), 32)
+        kill_newest_decoder()  # between two pieces of a video
+        np.testing.assert_array_equal(
+            np.asarray(decoder.frames(str(good), np.arange(8, 20), 32)), np.asarray(whole)[8:]
+        )
 
 
 def test_a_killed_worker_takes_its_hung_decoder_along(tmp_path: Path) -> None:

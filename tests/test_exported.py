@@ -59,8 +59,14 @@ def test_a_folder_that_is_not_whole_or_not_ours_is_refused(folder: Storage, tmp_
     folder.delete("fold-1.safetensors")
     with pytest.raises(UserError, match="the probe of fold 1 is missing"):
         ExportedModel.load(folder)
+    folder.write_json(MODEL, {name: value for name, value in folder.read_json(MODEL).items() if name != "pool"})
+    with pytest.raises(UserError, match="model.json: lacks pool; export the experiment again"):
+        ExportedModel.load(folder)
     folder.write_json(MODEL, {**folder.read_json(MODEL), "format_version": 99})
     with pytest.raises(UserError, match="has format 99, this version of fersweep reads 1"):
+        ExportedModel.load(folder)
+    folder.write_bytes(MODEL, b"{")
+    with pytest.raises(UserError, match="model.json: is no JSON file"):
         ExportedModel.load(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from distributed.clips import window_indices
-from distributed.full_video import FullVideoEvaluation, ScoreWindows, videos_of_folds
+from distributed.errors import UserError
+from distributed.full_video import FullVideoEvaluation, ScoreWindows, evaluate_full_video, videos_of_folds
 from distributed.predictor import Predictor, WindowScores
 from distributed.storage import Storage
 from distributed.views import short_side
@@ -93,6 +95,31 @@ def test_windows_are_the_plans_and_are_scored_by_the_winner_of_the_videos_fold(
 
 def ids_of(table: pa.Table) -> list[str]:
     return list(table["video_id"].to_pylist())
+
+
+def test_failures_are_tried_again_and_too_many_stop_it(
+    evaluation: FullVideoEvaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[int]] = []
+
+    def pieces(evaluation: FullVideoEvaluation, parts: list[int]) -> Iterator[dict[str, object]]:
+        asked.append(parts)
+        row = {"num_windows": 1, "first": 0, "windows": 1, "probabilities": [0.75, 0.25]}
+        for part in parts:
+            for number, video in enumerate(evaluation.part(part)["video_id"].to_pylist()):
+                reason = "cut short" if part in (1, 4) and number == 0 else ""
+                yield {"part": part, "video_id": video, **row, "reason": reason}
+
+    monkeypatch.setattr("distributed.full_video._scored_pieces", pieces)
+    evaluation = replace(evaluation, folder=Storage.at(tmp_path))
+    with pytest.raises(UserError, match=r"2 of 24 videos could not be scored, and data.max_failures allows 1:\n  p1/"):
+        evaluate_full_video(replace(evaluation, settings=replace(evaluation.settings, max_failures=0.05)), print)
+    heard: list[tuple[int, int, int]] = []
+    records = evaluate_full_video(evaluation, lambda *counts: heard.append(counts))
+    assert asked == [[0, 1, 2, 3, 4, 5], [1, 4, 5]] and heard == [(12, 24, 0), (16, 24, 1), (20, 24, 2), (24, 24, 2)]
+    assert sum(record["num_test"] for record in records) == 22
+    assert [reason for record in records for _, reason in record["failed"]] == ["cut short"] * 2
+    assert all(record["scores"]["uar"] == 0.5 for record in records), "every answer is happy"
 
 
 def test_a_video_that_fails_has_its_reason(finished_run: FinishedRun, evaluation: FullVideoEvaluation) -> None:

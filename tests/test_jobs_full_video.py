@@ -22,15 +22,17 @@ def test_what_is_finished_is_kept_and_the_report_and_mlflow_hear_of_it(finished_
         folder = full_video_folder(context, manifest, store)
         assert folder.uri.startswith(finished_run.evaluation.uri)
         assert full_video_records(context, manifest, store) == {"stride": 3, "folds": json.loads(json.dumps(records))}
-        titles = [section.title for section in report_data(context, manifest, store).details]
+        data = report_data(context, manifest, store)
+    assert data.stage_seconds["full video"] > 0.1
+    titles = [section.title for section in data.details]
     assert "Full videos, window by window" in titles
     assert [record["num_test"] for record in records] == [12] * FOLDS
     before = state_of(Path(folder.uri))
     assert len(before) == 6 + 1
     (lost,) = [file for file in before if file.name == "part-000003.parquet"]
     lost.unlink()
-    again = listen(finished_run.experiment, STRIDE)
-    assert full_video(again, manifest, store) == records
+    with finished_run.changed(STRIDE) as again:
+        assert full_video(again, manifest, store) == records
     after = state_of(Path(folder.uri))
     changed = {file.name for file in after if after[file][0] != before[file][0]}
     assert changed == {lost.name, RECORDS} and after[lost][1] == before[lost][1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from distributed.errors import UserError
-from jobs.run import STAGES, run_stage, run_up_to
+from jobs.run import STAGES, evaluate_further, run_stage, run_up_to
 from tests.finished_run import (
     CONFIGURATIONS,
     FOLDS,
@@ -117,3 +117,14 @@ def test_a_stage_without_the_one_before_says_which_one_is_missing(
     with pytest.raises(UserError, match=message):
         run_stage(context, stage)
     assert not list(tmp_path.rglob("mlflow.db")), "it was refused, and left a trace all the same"
+
+
+def test_more_is_evaluated_only_where_it_is_asked_for(
+    finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("jobs.run.score_full_videos", lambda context, manifest, store: asked.append("full video"))
+    monkeypatch.setattr("jobs.run.transfer", lambda context, manifest, store, other: asked.append(other))
+    for full_video, other in [(False, None), (True, None), (False, Path("a.yaml")), (True, Path("b.yaml"))]:
+        evaluate_further(finished_run.context, full_video=full_video, on=other)
+    assert asked == ["full video", Path("a.yaml"), "full video", Path("b.yaml")]

@@ -70,10 +70,9 @@ def test_a_bad_video_is_a_failure_with_its_reason(finished_run: FinishedRun, pre
     assert list(predictor.windows(path, 1)) == [failure]
 
 
-def test_windows_of_a_short_video_are_its_only_clip(
+def test_a_video_shorter_than_a_window_is_one_window(
     predictor: Predictor, tmp_path: Path, write_video: WriteVideo
 ) -> None:
-    """With one segment and no more frames than a window, both plans show the whole video."""
     path = str(write_video(tmp_path / "a.mp4", frames=20))
     (found,) = predictor.windows(path, 3)
     assert isinstance(found, WindowScores)
