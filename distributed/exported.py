@@ -93,7 +93,14 @@ class ExportedModel:
             weights = safetensors.torch.save(winner.probe.state_dict())
             folder.write_bytes(_weights_name(winner.fold), weights)
             kept = {name: winner.record[name] for name in _KEPT}
-            folds.append({**kept, "weights": _weights_name(winner.fold), "sha256": _sha256(weights)})
+            folds.append(
+                {
+                    **kept,
+                    "temperature": temperature_of(winner),
+                    "weights": _weights_name(winner.fold),
+                    "sha256": _sha256(weights),
+                }
+            )
         folder.write_json(
             MODEL,
             {
@@ -169,6 +176,13 @@ class ExportedModel:
                 f"{found[:12]}, the probes were trained on {self.spec.sha256[:12]}); {fix}"
             )
         return replace(self, encoder=config)
+
+
+def temperature_of(winner: Winner) -> float | None:
+    """What calibrates the winner's probabilities: from the record of its evaluation or of an exported model."""
+    record = winner.record
+    found = record["temperature"] if "temperature" in record else (record.get("calibration") or {}).get("temperature")
+    return None if found is None else float(found)
 
 
 def _checked_weights(folder: Storage, fold: Mapping[str, Any]) -> bytes:

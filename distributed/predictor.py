@@ -12,12 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from distributed.calibration import apply_temperature
 from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig
 from distributed.encoders import load_encoder
-from distributed.exported import ExportedModel
+from distributed.errors import UserError
+from distributed.exported import ExportedModel, temperature_of
 from distributed.scoring import Probabilities, Scorer, UnusableTokensError
 from distributed.views import short_side
 from distributed.windows import WindowPiece, window_pieces
+from distributed.winners import Winner
 
 Seconds = npt.NDArray[np.float64]
 
@@ -43,12 +46,20 @@ class WindowScores:
 class Predictor:
     """A model with its encoder loaded and a decoding process of its own; `close` ends that.
 
-    A prediction is the mean of the probabilities that the probes of the model's folds give.
+    A prediction is the mean of the probabilities that the probes of the model's folds give, `calibrated` each with
+    the temperature that its evaluation has fitted.
     """
 
-    def __init__(self, model: ExportedModel, decoding: DecodingConfig | None = None) -> None:
-        """Load the encoder of `model`, which `with_encoder` has checked."""
+    def __init__(
+        self, model: ExportedModel, decoding: DecodingConfig | None = None, *, calibrated: bool = False
+    ) -> None:
+        """Load the encoder of `model`, which `with_encoder` has checked.
+
+        Raises:
+            UserError: a fold has no temperature to calibrate it with.
+        """
         self.model = model
+        self._temperatures = [_temperature(winner) for winner in model.winners] if calibrated else None
         self._scorer = Scorer(
             encoder=load_encoder(model.encoder),
             probes=[winner.probe for winner in model.winners],
@@ -75,9 +86,10 @@ class Predictor:
         if not isinstance(video, DecodedVideo):
             return video
         try:
-            return _mean(self._scorer.video(video.frames, video.clips))
+            found: Probabilities = self._mean(self._scorer.video(video.frames, video.clips)[:, None])[0]
         except UnusableTokensError as error:
             return DecodeFailure(str(error))
+        return found
 
     def windows(self, path: str, stride: int) -> Iterator[WindowScores | DecodeFailure]:
         """Every window of the reference's full-video plan, some at a time; a failure ends them.
@@ -97,14 +109,27 @@ class Predictor:
                 yield piece
                 return
             try:
-                scores = _mean(self._scorer.windows(piece.frames, piece.clips))
+                scores = self._mean(self._scorer.windows(piece.frames, piece.clips))
             except UnusableTokensError as error:
                 yield DecodeFailure(str(error))
                 return
             yield WindowScores(piece.starts, piece.stops, scores)
 
+    def _mean(self, probabilities: Probabilities) -> Probabilities:
+        """float32[P, n, C] of P probes to float32[n, C]."""
+        found = probabilities.astype(np.float64)
+        if self._temperatures is not None:
+            pairs = zip(probabilities, self._temperatures, strict=True)
+            found = np.stack([apply_temperature(values, temperature) for values, temperature in pairs])
+        mean: Probabilities = found.mean(axis=0).astype(np.float32)
+        return mean
 
-def _mean(probabilities: Probabilities) -> Probabilities:
-    """Over the probes, the first axis."""
-    mean: Probabilities = probabilities.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return mean
+
+def _temperature(winner: Winner) -> float:
+    found = temperature_of(winner)
+    if found is None:
+        raise UserError(
+            f"fold {winner.fold}: no temperature was fitted to its probabilities; evaluate with "
+            "evaluate.calibrate=true, or ask for probabilities as the probes give them"
+        )
+    return found

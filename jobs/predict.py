@@ -35,6 +35,7 @@ class Asked:
     stride: int = 1
     timeline: Path | None = None
     annotate: Path | None = None
+    calibrated: bool = False
 
     def check(self, num_videos: int) -> None:
         """Raise UserError for wishes that do not fit together."""
@@ -84,9 +85,10 @@ def predict_videos(model: ExportedModel, videos: Sequence[str], asked: Asked, co
     """Print what the model says of every video; returns how many failed, each a row with its reason."""
     folds = [str(winner.fold) for winner in model.winners]
     whose = f"the probe of fold {folds[0]}" if len(folds) == 1 else f"the mean over the probes of {len(folds)} folds"
-    console.print(f"probabilities: {whose}, trained on {model.dataset}", soft_wrap=True)
+    how = "calibrated" if asked.calibrated else "as they are, not calibrated"
+    console.print(f"probabilities: {whose}, trained on {model.dataset}; {how}", soft_wrap=True)
     failed, output = 0, OUTPUTS[asked.form](model.label_names)
-    with Predictor(model) as predictor:
+    with Predictor(model, calibrated=asked.calibrated) as predictor:
         for video in videos:
             rows = _timed(predictor, video, asked) if asked.windows else _whole(predictor, video)
             failed += any(row.reason for row in rows)

@@ -80,6 +80,7 @@ def predict(
     stride: Annotated[int, typer.Option(help="frames from one window to the next")] = 1,
     timeline: Annotated[Path | None, typer.Option(help="draw the windows' probabilities into this .png")] = None,
     annotate: Annotated[Path | None, typer.Option(help="write the video with its probabilities to this .mp4")] = None,
+    calibrated: Annotated[bool, typer.Option("--calibrated", help="with the temperatures of the evaluation")] = False,
     weights: Annotated[str | None, typer.Option(help="where the encoder's weights lie now")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
@@ -87,7 +88,7 @@ def predict(
     from jobs.predict import Asked, find_videos, predict_videos, read_model
 
     found, speaker = find_videos(videos), console(errors=True)
-    asked = Asked(form, windows, stride, timeline, annotate)
+    asked = Asked(form, windows, stride, timeline, annotate, calibrated)
     asked.check(len(found))
     chosen = read_model(model, speaker)
     chosen = chosen if fold is None else chosen.fold(fold)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from distributed.errors import UserError
-from distributed.exported import MODEL, ExportedModel
+from distributed.exported import MODEL, ExportedModel, temperature_of
 from distributed.storage import Storage
 from jobs.export import experiment_model
 from tests.finished_run import FOLDS, FinishedRun
@@ -35,7 +35,8 @@ def test_a_saved_model_comes_back_as_it_was(model: ExportedModel, folder: Storag
     assert replace(loaded, winners=()) == replace(model, winners=())
     for there, here in zip(loaded.winners, model.winners, strict=True):
         assert there.fold == here.fold and there.record["scores"] == here.record["scores"]
-        assert "curves" not in there.record
+        assert "curves" not in there.record and "bins" not in str(there.record)
+        assert temperature_of(there) == temperature_of(here) == here.record["calibration"]["temperature"]
         states = there.probe.state_dict(), here.probe.state_dict()
         assert states[0].keys() == states[1].keys() != set()
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

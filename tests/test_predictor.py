@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from distributed.clips import window_indices
 from distributed.decoding import DecodeFailure
+from distributed.errors import UserError
 from distributed.exported import ExportedModel
 from distributed.predictor import Predictor, WindowScores
 from jobs.export import experiment_model
@@ -61,6 +62,26 @@ def test_a_prediction_is_the_mean_of_the_folds(
             single.append(np.asarray(one.predict(path)))
     np.testing.assert_allclose(np.asarray(predictor.predict(path)), np.mean(single, axis=0), atol=1e-6)
     assert np.abs(np.subtract(*single)).max() > 1e-4, "the folds' probes say the same"
+
+
+def test_calibrated_folds_are_tempered_before_their_mean(finished_run: FinishedRun, model: ExportedModel) -> None:
+    path = paths_of(finished_run)["p3/sad-1"]
+    winners = [
+        replace(winner, record={**winner.record, "temperature": value})
+        for winner, value in zip(model.winners, (0.5, 2.0), strict=True)
+    ]
+    expected = []
+    for fold, power in ((0, 2.0), (1, 0.5)):  # a temperature T takes probabilities to the power of 1 / T
+        with Predictor(model.fold(fold)) as one:
+            raised = np.asarray(one.predict(path)) ** power
+        expected.append(raised / raised.sum())
+    with Predictor(replace(model, winners=tuple(winners)), calibrated=True) as predictor:
+        np.testing.assert_allclose(np.asarray(predictor.predict(path)), np.mean(expected, axis=0), atol=1e-5)
+        (windows,) = predictor.windows(path, 1)
+        assert isinstance(windows, WindowScores) and windows.probabilities.sum() == pytest.approx(1)
+    unknown = replace(model, winners=(replace(winners[0], record={**winners[0].record, "temperature": None}),))
+    with pytest.raises(UserError, match="fold 0: no temperature was fitted to its probabilities"):
+        Predictor(unknown, calibrated=True)
 
 
 def test_a_bad_video_is_a_failure_with_its_reason(finished_run: FinishedRun, predictor: Predictor) -> None:
