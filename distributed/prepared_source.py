@@ -40,13 +40,14 @@ class PreparedSource:
         """One view of each video, which one follows from the epoch."""
         views = self._tokens.views_of(rows, epoch)
         if self._kept is not None:
-            return PreparedTokens(self._kept[self._index(self._place[rows]), self._index(views)], None)
+            flat = self._index(self._place[rows] * self._kept.shape[1] + views)
+            return PreparedTokens(self._kept.flatten(0, 1).index_select(0, flat), None)
         return self._prepared(self._tokens.gather(rows, epoch).to(self._device), rows, views)
 
     def evaluation_views(self, rows: Rows) -> tuple[PreparedTokens, int]:
         """All views of each video, one after the other, and how many a video has."""
         if self._kept is not None:
-            values = self._kept[self._index(self._place[rows])]
+            values = self._kept.index_select(0, self._index(self._place[rows]))
             return PreparedTokens(values.flatten(0, 1), None), values.shape[1]
         values = self._tokens.evaluation_views(rows).to(self._device)
         count = values.shape[1]
