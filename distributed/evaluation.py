@@ -181,6 +181,7 @@ def _fold_record(job: FoldEvaluation, repeats: Sequence[Refit]) -> Record:
     return {
         "fold": job.fold.index,
         "selection": job.config.selection,
+        "grid": list(job.tokens.store.header.shape[:-1]),
         "trial": job.winner["trial"],
         "family": job.winner["family"],
         "params": job.winner["params"],

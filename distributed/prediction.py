@@ -13,10 +13,16 @@ from search_spaces.probe import Probe
 
 
 def pack_logits(probes: Sequence[Probe], tokens: PreparedTokens) -> list[Tensor]:
-    """Logits float[B, C] of each probe, from one readout."""
+    """Logits float[B, C] of each probe, from one readout for each number of parts that a video is cut into."""
     queries = [probe.queries() for probe in probes]
-    parts = torch.split(readout(tokens, torch.cat(queries)), [len(rows) for rows in queries], dim=1)
-    return [probe.classify(part) for probe, part in zip(probes, parts, strict=True)]
+    reads: list[list[Tensor]] = [[] for _ in probes]
+    for parts in sorted({scale for probe in probes for scale in probe.scales}):
+        there = [i for i, probe in enumerate(probes) if parts in probe.scales]
+        read = readout(tokens.cut(parts), torch.cat([queries[i] for i in there]))
+        for i, own in zip(there, torch.split(read, [len(queries[i]) for i in there], dim=1), strict=True):
+            reads[i].append(own.reshape(len(tokens), -1, own.shape[-1]))
+    joined = [own[0] if len(own) == 1 else torch.cat(own, dim=1) for own in reads]
+    return [probe.classify(own) for probe, own in zip(probes, joined, strict=True)]
 
 
 def predict_probabilities(

@@ -62,6 +62,21 @@ class PreparedTokens:
         mean, rstd = self.statistics.mean[start:stop], self.statistics.rstd[start:stop]
         return PreparedTokens(self.values[start:stop], TokenStatistics(mean, rstd))
 
+    def cut(self, parts: int) -> "PreparedTokens":
+        """Every video as `parts` videos, one after the other: equal parts of its sequence of tokens.
+
+        Raises ValueError when it cannot be cut into equal ones.
+        """
+        if parts == 1:
+            return self
+        if self.values.shape[1] % parts:
+            raise ValueError(f"{self.values.shape[1]} tokens of a video cannot be cut into {parts} equal parts")
+        values = self.values.reshape(-1, self.values.shape[1] // parts, self.values.shape[2])
+        if self.statistics is None:
+            return PreparedTokens(values, None)
+        mean, rstd = (each.reshape(values.shape[:2]) for each in (self.statistics.mean, self.statistics.rstd))
+        return PreparedTokens(values, TokenStatistics(mean, rstd))
+
 
 def token_statistics(tokens: Tensor) -> TokenStatistics:
     """Statistics of tokens float[B, N, D], biased variance plus 1e-5, as a LayerNorm has them."""

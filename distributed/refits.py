@@ -72,7 +72,12 @@ def train_and_predict(
     for result in complete:
         spec = result.spec
         probe = build_probe(
-            spec.family, spec.params, dim=reader.shape[1], num_classes=tokens.num_classes, seed=spec.seed
+            spec.family,
+            spec.params,
+            dim=reader.shape[1],
+            num_classes=tokens.num_classes,
+            seed=spec.seed,
+            grid=reader.grid,
         )
         probe.load_state_dict(result.state_dict)
         probes.append(probe)

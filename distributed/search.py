@@ -10,32 +10,32 @@ from __future__ import annotations
 import hashlib
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, create_model, field_validator
 from ray.tune.search import Searcher
 
 from distributed.storage import Storage
-from search_spaces.attentive import Space as AttentiveSpace
-from search_spaces.family import Space
-from search_spaces.linear import Space as LinearSpace
-from search_spaces.mlp import Space as MlpSpace
+from search_spaces.family import DEFAULT_FAMILIES, FAMILIES, Space
 from search_spaces.optimisation import OptimisationSpace
 
 Record = dict[str, Any]
 
 
-class SearchConfig(BaseModel):
+# A field for the ranges of every family, by its name.
+_RANGES: dict[str, Any] = {
+    name: (family.Space, Field(default_factory=family.Space)) for name, family in FAMILIES.items()
+}
+_FamilyRanges = create_model("_FamilyRanges", __config__=ConfigDict(extra="forbid", frozen=True), **_RANGES)
+
+
+class SearchConfig(_FamilyRanges):
     """What is searched in every fold: families and their ranges, configurations in all and in a pack."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    families: tuple[Literal["linear", "mlp", "attentive"], ...] = ("linear", "mlp", "attentive")
-    linear: LinearSpace = Field(default_factory=LinearSpace)
-    mlp: MlpSpace = Field(default_factory=MlpSpace)
-    attentive: AttentiveSpace = Field(default_factory=AttentiveSpace)
+    families: tuple[str, ...] = DEFAULT_FAMILIES
     optimisation: OptimisationSpace = Field(default_factory=OptimisationSpace)
     configurations: int = Field(40, ge=1, description="configurations tried in every fold")
     pack: int = Field(8, ge=1, description="configurations trained together on one read of the tokens")
@@ -46,6 +46,9 @@ class SearchConfig(BaseModel):
     def _some_and_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) != len(value):
             raise ValueError(f"search.families is {list(value)}; name at least one family, each once")
+        unknown = sorted(set(value) - set(FAMILIES))
+        if unknown:
+            raise ValueError(f"search.families names {unknown[0]}, which is none of {sorted(FAMILIES)}")
         return value
 
     @property
@@ -57,14 +60,18 @@ class SearchConfig(BaseModel):
         start = pack * self.pack
         return range(start, min(start + self.pack, self.configurations))
 
+    def ranges_of(self, family: str) -> Space:
+        """The ranges of a family."""
+        ranges: Space = getattr(self, family)
+        return ranges
+
     def suggest(self, trial: optuna.trial.BaseTrial, *, dim: int) -> dict[str, Any]:
         """One configuration: a family, its parameters, and how it is optimised."""
-        spaces: dict[str, Space] = {"linear": self.linear, "mlp": self.mlp, "attentive": self.attentive}
         family = trial.suggest_categorical("family", list(self.families))
         return {
             "family": family,
             **self.optimisation.suggest(trial),
-            **spaces[family].suggest(trial, dim=dim),
+            **self.ranges_of(family).suggest(trial, dim=dim),
         }
 
 

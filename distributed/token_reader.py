@@ -20,6 +20,7 @@ from pyarrow import fs
 from distributed.errors import UserError
 from distributed.storage import Storage
 from distributed.token_store import HEADER, StoreHeader, TokenStore, read_ipc
+from search_spaces.probe import TokenGrid
 
 Rows = npt.NDArray[np.int64]
 
@@ -40,6 +41,7 @@ class TokenReader:
             raise UserError(f"{store.storage.uri}: the token store is not complete; run `fersweep embed` to finish it")
         self.header: StoreHeader = store.header
         self.shape = (int(np.prod(store.header.shape[:-1])), store.header.shape[-1])
+        self.grid = TokenGrid(*store.header.shape[:-1])
         self.num_videos = len(video_ids)
         self.views = store.header.views
         self._seed = seed

@@ -7,6 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from search_spaces.probe import TokenGrid
+
 Rows = npt.NDArray[np.int64]
 
 
@@ -21,6 +23,10 @@ class TokenSource(Protocol):
     def shape(self) -> tuple[int, int]:
         """(N, D): tokens of a video, features of a token."""
 
+    @property
+    def grid(self) -> TokenGrid:
+        """How the N tokens of a video lie."""
+
     def gather(self, rows: Rows, epoch: int | None) -> Tensor:
         """[B, N, D]: one view of each video, which one follows from the epoch."""
 
@@ -34,11 +40,12 @@ class TokenSource(Protocol):
 class TensorTokens:
     """Tokens held in memory, [M, V, N, D] or with one view [M, N, D], of any floating type, on any device."""
 
-    def __init__(self, tokens: Tensor, *, seed: int = 0) -> None:
+    def __init__(self, tokens: Tensor, *, seed: int = 0, grid: TokenGrid | None = None) -> None:
         self._tokens = tokens if tokens.ndim == 4 else tokens[:, None]
         self._seed = seed
         self.num_videos = len(tokens)
         self.shape = (self._tokens.shape[2], self._tokens.shape[3])
+        self.grid = grid or TokenGrid(1, 1, 1, self.shape[0])
 
     def gather(self, rows: Rows, epoch: int | None) -> Tensor:
         """[B, N, D]: a view per video that follows from seed, epoch and video; the first without an epoch."""

@@ -78,7 +78,8 @@ class _Learner:
         self.spec = spec
         self.settings = OptimSettings.from_params(spec.params)
         dim, num_classes = run.tokens.shape[1], run.num_classes
-        probe = build_probe(spec.family, spec.params, dim=dim, num_classes=num_classes, seed=spec.seed)
+        grid = run.tokens.grid
+        probe = build_probe(spec.family, spec.params, dim=dim, num_classes=num_classes, seed=spec.seed, grid=grid)
         self.probe = probe.to(run.device)
         self.optimizer = ProbeOptimizer(
             self.probe,

@@ -10,7 +10,7 @@ from distributed.errors import UserError
 from distributed.search import Record
 from distributed.storage import Storage
 from search_spaces.family import build_probe
-from search_spaces.probe import Probe
+from search_spaces.probe import Probe, TokenGrid
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ def load_winner(results: Storage, fold: int, *, dim: int, num_classes: int) -> W
 
 def build_winner(record: Record, weights: bytes, *, dim: int, num_classes: int) -> Winner:
     """The winner that a fold's record describes, with the weights of a safetensors file."""
-    probe = build_probe(record["family"], record["params"], dim=dim, num_classes=num_classes, seed=0)
+    grid = TokenGrid(*record["grid"]) if "grid" in record else None
+    probe = build_probe(record["family"], record["params"], dim=dim, num_classes=num_classes, seed=0, grid=grid)
     probe.load_state_dict(safetensors.torch.load(weights), strict=True)
     return Winner(int(record["fold"]), probe.eval().requires_grad_(False), record)

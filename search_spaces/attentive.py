@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_spaces.probe import Dropout, Probe, RandomStream, linear
+from search_spaces.declaration import Family
+from search_spaces.probe import Dropout, Probe, RandomStream, TokenGrid, linear
 from search_spaces.ranges import check_choices, check_range, own_params, share, whole
 
 if TYPE_CHECKING:  # probes are trained on machines without optuna
@@ -145,7 +146,9 @@ class _SelfAttention(nn.Module):
         return output
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
+    """A transformer block: self-attention and an MLP, each on normed input and added to it."""
+
     def __init__(self, dim: int, heads: int, hidden: int, dropout: float, stream: RandomStream, layer: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim)
@@ -177,7 +180,7 @@ class _Pooler(nn.Module):
         nn.init.trunc_normal_(self.query_tokens, std=INIT_STD, generator=stream.on(torch.device("cpu")))
         self.cross_attention_block = _CrossAttentionBlock(dim, heads, hidden, dropout, stream)
         # The cross-attention counts as layer 1 of the depth-dependent scale of the initial weights.
-        self.blocks = nn.ModuleList(_Block(dim, heads, hidden, dropout, stream, layer) for layer in range(2, depth + 1))
+        self.blocks = nn.ModuleList(Block(dim, heads, hidden, dropout, stream, layer) for layer in range(2, depth + 1))
 
     def forward(self, readout: Tensor) -> Tensor:
         x: Tensor = self.cross_attention_block(self.query_tokens[0], readout)
@@ -232,7 +235,9 @@ def _divide(divisor: float, *layers: nn.Linear) -> None:
             layer.weight.div_(divisor)
 
 
-def build(params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int) -> AttentiveProbe:
+def build(
+    params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int, grid: TokenGrid | None = None
+) -> AttentiveProbe:
     """The probe that `params` describe, weights drawn from `seed` alone. Raises ValueError on bad ones."""
     own = own_params(params, "attentive", NAMES)
     return AttentiveProbe(
@@ -274,4 +279,4 @@ def load_published(state: Mapping[str, Tensor], *, heads: int) -> AttentiveProbe
     return probe
 
 
-Space = AttentiveSpace
+FAMILY = Family("attentive", AttentiveSpace, build)

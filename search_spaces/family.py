@@ -1,42 +1,50 @@
-"""The probe families there are, by name; a new one is a file of this folder and a line of this table."""
+"""The probe families there are, by name: every file of this folder that declares one as its `FAMILY`."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-from search_spaces import attentive, linear, mlp
+import search_spaces
+from search_spaces.declaration import Family, Space
 from search_spaces.optimisation import OPTIM_NAMES
-from search_spaces.probe import Probe
+from search_spaces.probe import Probe, TokenGrid
 
-if TYPE_CHECKING:  # probes are trained on machines without optuna
-    from optuna.trial import BaseTrial
+__all__ = ["DEFAULT_FAMILIES", "FAMILIES", "Family", "Space", "build_probe"]
 
-
-class Space(Protocol):
-    """The ranges of a family: a frozen dataclass that checks itself and has a default for every range."""
-
-    def suggest(self, trial: BaseTrial, *, dim: int) -> dict[str, Any]:
-        """Parameters `family.name` of one probe over tokens of width `dim`, drawn from the ranges."""
+DEFAULT_FAMILIES = ("linear", "mlp", "attentive")
 
 
-class Family(Protocol):
-    """What a family's module offers: its ranges and its probe."""
+def _declared() -> dict[str, Family]:
+    """The families that the files of this folder declare, in the order of their names.
 
-    @property
-    def Space(self) -> type[Space]:  # noqa: N802 - it is a class
-        """The dataclass of the family's ranges."""
+    Raises TypeError on a `FAMILY` that is not one, and on one that is not called like its file.
+    """
+    families = {}
+    for file in pkgutil.iter_modules(search_spaces.__path__):
+        name = f"{search_spaces.__name__}.{file.name}"
+        if name == __name__:
+            continue
+        family = getattr(importlib.import_module(name), "FAMILY", None)
+        if family is None:
+            continue
+        if not isinstance(family, Family) or family.name != file.name:
+            raise TypeError(f"{name}.FAMILY must be a Family of the name {file.name}, not {family!r}")
+        families[family.name] = family
+    return families
 
-    def build(self, params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int) -> Probe:
-        """The probe that `params` (keys `family.name`) describe, its weights drawn from `seed` alone."""
+
+FAMILIES = _declared()
 
 
-FAMILIES: dict[str, Family] = {"attentive": attentive, "linear": linear, "mlp": mlp}
-
-
-def build_probe(family: str, params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int) -> Probe:
+def build_probe(
+    family: str, params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int, grid: TokenGrid | None = None
+) -> Probe:
     """The probe of a family with `params`, which may hold `family` and the settings of the optimisation too.
 
+    `grid` is how a video's tokens lie, which some families need to know.
     Raises ValueError on an unknown family, and on a parameter that nothing would read.
     """
     if family not in FAMILIES:
@@ -47,4 +55,4 @@ def build_probe(family: str, params: Mapping[str, Any], *, dim: int, num_classes
     stray = sorted(key for key in params if key not in known and not key.startswith(f"{family}."))
     if stray:
         raise ValueError(f"parameter {stray[0]} is not used by the {family} probe nor by its optimisation")
-    return FAMILIES[family].build(params, dim=dim, num_classes=num_classes, seed=seed)
+    return FAMILIES[family].build(params, dim=dim, num_classes=num_classes, seed=seed, grid=grid)

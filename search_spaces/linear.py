@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from search_spaces.probe import Dropout, MeanPooledProbe, RandomStream, linear
+from search_spaces.declaration import Family
+from search_spaces.probe import Dropout, MeanPooledProbe, RandomStream, TokenGrid, linear
 from search_spaces.ranges import check_range, own_params, share
 
 if TYPE_CHECKING:  # probes are trained on machines without optuna
@@ -50,10 +51,12 @@ class LinearProbe(MeanPooledProbe):
         return logits
 
 
-def build(params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int) -> LinearProbe:
+def build(
+    params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int, grid: TokenGrid | None = None
+) -> LinearProbe:
     """The probe that `params` describe, weights drawn from `seed` alone. Raises ValueError on bad ones."""
     own = own_params(params, "linear", ["dropout"])
     return LinearProbe(dim, num_classes, dropout=share("linear.dropout", own["dropout"]), seed=seed)
 
 
-Space = LinearSpace
+FAMILY = Family("linear", LinearSpace, build)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from search_spaces.probe import Dropout, MeanPooledProbe, RandomStream, linear
+from search_spaces.declaration import Family
+from search_spaces.probe import Dropout, MeanPooledProbe, RandomStream, TokenGrid, linear
 from search_spaces.ranges import check_choices, check_range, own_params, share, whole
 
 if TYPE_CHECKING:  # probes are trained on machines without optuna
@@ -57,7 +58,9 @@ class MlpProbe(MeanPooledProbe):
         return logits
 
 
-def build(params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int) -> MlpProbe:
+def build(
+    params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int, grid: TokenGrid | None = None
+) -> MlpProbe:
     """The probe that `params` describe, weights drawn from `seed` alone. Raises ValueError on bad ones."""
     own = own_params(params, "mlp", ["width", "layers", "dropout"])
     return MlpProbe(
@@ -70,4 +73,4 @@ def build(params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int) -
     )
 
 
-Space = MlpSpace
+FAMILY = Family("mlp", MlpSpace, build)

@@ -2,9 +2,19 @@
 
 import abc
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+
+class TokenGrid(NamedTuple):
+    """How the tokens of a video lie in their sequence: segments, and in each time, height and width."""
+
+    segments: int
+    time: int
+    height: int
+    width: int
 
 
 class Probe(nn.Module, abc.ABC):
@@ -12,7 +22,12 @@ class Probe(nn.Module, abc.ABC):
 
     The rows of `queries` attend over the standardised tokens of a video; whoever trains the probe computes
     that readout, for many probes at once, and hands each its own rows.
+
+    `scales`: into how many equal parts of the sequence, as it lies, a video is cut for the rows to attend within
+    each. One or several such numbers; most probes read the whole.
     """
+
+    scales: tuple[int, ...] = (1,)
 
     @abc.abstractmethod
     def queries(self) -> Tensor:
@@ -20,7 +35,10 @@ class Probe(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def classify(self, readout: Tensor) -> Tensor:
-        """Readout float[B, R, D] of the probe's own rows -> logits float[B, C]."""
+        """Readout float[B, R, D] of the probe's own rows -> logits float[B, C].
+
+        With scales other than (1,) it is float[B, sum(scales)·R, D]: scale by scale, part by part, row by row.
+        """
 
 
 class MeanPooledProbe(Probe):

@@ -29,7 +29,8 @@ def test_the_plain_side_is_the_same_classifier() -> None:
 
 
 def test_figures_follow_from_each_other() -> None:
-    threads, rounds = torch.get_num_threads(), []
+    threads = torch.get_num_threads()
+    rounds: list[int] = []
     result = measure(BenchmarkSettings(**SMALL), rounds.append)
     assert rounds == [1] and torch.get_num_threads() == threads
     assert result.token_bytes == 2 * 60 * 32 * 2

@@ -2,14 +2,21 @@
 
 import dataclasses
 import typing
+from pathlib import Path
 
 import optuna
 import pytest
 import torch
 
-from distributed.readout import readout
+import search_spaces
+from distributed.prediction import pack_logits
+from distributed.readout import prepare
+from distributed.search import SearchConfig
+from search_spaces import family as family_module
+from search_spaces import mlp
 from search_spaces.family import FAMILIES, build_probe
 from search_spaces.optimisation import OptimisationSpace
+from search_spaces.probe import TokenGrid
 
 DIM, CLASSES = 32, 4
 
@@ -21,10 +28,10 @@ def test_family_keeps_the_protocol(name: str) -> None:
     params = {"family": name, **OptimisationSpace().suggest(trial)}
     own = family.Space().suggest(trial, dim=DIM)
     assert all(key.startswith(f"{name}.") for key in own)
-    probe = build_probe(name, {**params, **own}, dim=DIM, num_classes=CLASSES, seed=0)
+    probe = build_probe(name, {**params, **own}, dim=DIM, num_classes=CLASSES, seed=0, grid=TokenGrid(2, 3, 2, 2))
     rows = probe.queries()
     assert rows.ndim == 2 and rows.shape[1] == DIM
-    logits = probe.classify(readout(torch.randn(5, 7, DIM), rows))
+    (logits,) = pack_logits([probe], prepare(torch.randn(5, 24, DIM)))
     assert logits.shape == (5, CLASSES)
     logits.sum().backward()  # type: ignore[no-untyped-call]
     assert all(weight.grad is not None for weight in probe.parameters())
@@ -40,8 +47,25 @@ def test_ranges_are_frozen_and_forbid_unknown_keys(name: str) -> None:
         setattr(space(), field, None)
 
 
+def test_every_file_that_declares_a_family_is_found_and_searchable() -> None:
+    files = {
+        path.stem for path in Path(search_spaces.__file__).parent.glob("*.py") if "\nFAMILY = " in path.read_text()
+    }
+    assert set(FAMILIES) == files and {"linear", "mlp", "attentive", "segment", "multiscale"} <= files
+    config = SearchConfig.model_validate({"families": sorted(files), "segment": {"layers": [3]}})
+    assert config.ranges_of("segment") == FAMILIES["segment"].Space(layers=(3,))  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="layer"):
+        SearchConfig.model_validate({"segment": {"layer": [3]}})
+
+
+def test_a_declaration_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlp, "FAMILY", dataclasses.replace(mlp.FAMILY, name="perceptron"))
+    with pytest.raises(TypeError, match=r"search_spaces\.mlp\.FAMILY must be a Family of the name mlp"):
+        family_module._declared()
+
+
 def test_unknown_family_is_named() -> None:
-    with pytest.raises(ValueError, match=r"'linaer' is unknown: choose one of \['attentive', 'linear', 'mlp'\]"):
+    with pytest.raises(ValueError, match=r"'linaer' is unknown: choose one of \['attentive', .*'linear', 'mlp'"):
         build_probe("linaer", {}, dim=DIM, num_classes=CLASSES, seed=0)
 
 

@@ -1,0 +1,68 @@
+"""The segment probe: queries that see one segment each time, and a head that knows which came when."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from distributed.prediction import pack_logits
+from distributed.readout import prepare, readout
+from search_spaces.linear import LinearProbe
+from search_spaces.probe import TokenGrid
+from search_spaces.segment import SegmentProbe, SegmentSpace, build
+
+DIM, CLASSES, GRID = 24, 3, TokenGrid(4, 2, 1, 3)
+PARAMS = {f"segment.{k}": v for k, v in {"queries": 2, "width": 8, "heads": 2, "layers": 2, "dropout": 0.1}.items()}
+
+
+def example() -> SegmentProbe:
+    probe = build(PARAMS, dim=DIM, num_classes=CLASSES, seed=0, grid=GRID).eval()
+    with torch.no_grad():
+        for weight in probe.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())))
+    return probe
+
+
+def test_every_segment_is_read_by_itself() -> None:
+    probe, tokens = example(), torch.randn(2, 24, DIM)
+    x = F.layer_norm(tokens, (DIM,)).view(2, 4, 6, DIM)
+    weights = torch.einsum("rd,bsnd->bsrn", probe.query_tokens, x).softmax(dim=-1)
+    expected = probe.classify(torch.einsum("bsrn,bsnd->bsrd", weights, x).flatten(1, 2))
+    # In a pack with a probe that reads the whole, and in which the other sees nothing of the segments.
+    whole = LinearProbe(DIM, CLASSES, dropout=0.0, seed=1)
+    mine, other = pack_logits([probe, whole], prepare(tokens))
+    torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(other, whole.classify(readout(tokens, whole.queries())))
+
+
+def test_the_order_of_segments_matters_and_that_of_tokens_within_one_does_not() -> None:
+    probe, tokens = example(), torch.randn(2, 4, 6, DIM)
+    (logits,) = pack_logits([probe], prepare(tokens.flatten(1, 2)))
+    (within,) = pack_logits([probe], prepare(tokens.flip(2).flatten(1, 2)))
+    (reversed_,) = pack_logits([probe], prepare(tokens.flip(1).flatten(1, 2)))
+    torch.testing.assert_close(within, logits, rtol=1e-4, atol=1e-5)
+    assert (reversed_ - logits).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "grid", "message"),
+    [
+        ({"segment.heads": 3}, GRID, "segment.heads = 3 does not divide segment.width = 8"),
+        ({"segment.layers": 0}, GRID, "segment.layers = 0"),
+        ({}, None, "must know how tokens lie"),
+    ],
+)
+def test_what_cannot_be_built_is_named(change: dict[str, Any], grid: TokenGrid | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(PARAMS | change, dim=DIM, num_classes=CLASSES, seed=0, grid=grid)
+
+
+def test_heads_must_divide_every_width() -> None:
+    with pytest.raises(ValueError, match=r"segment\.heads = \[4\]: 4 does not divide"):
+        SegmentSpace(width=(64, 90))
+
+
+def test_tokens_that_cannot_be_cut_are_refused() -> None:
+    with pytest.raises(ValueError, match="23 tokens of a video cannot be cut into 4 equal parts"):
+        pack_logits([example()], prepare(torch.randn(2, 23, DIM)))
