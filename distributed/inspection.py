@@ -63,8 +63,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class LookSettings:
-    """How videos are shown: `frames` of them, evenly spread (None: all that are in clips), `height` pixels high,
-    with the attention of at most `rows` rows besides the mean of all."""
+    """How videos are shown: `frames` of them (None: all that are in clips), `height` pixels high, with the attention
+    of at most `rows` rows besides the mean of all."""
 
     clips: ClipsConfig
     decoding: DecodingConfig
@@ -79,8 +79,8 @@ class Look:
     """A video as its probe saw it.
 
     `frames` is uint8[n, H, W, 3]; `heats` float32[rows, n, H, W], what each pixel gets of a row's attention, the
-    mean of all rows first; both are empty where `reason` says why. `uniform`: the probe reads the mean of the
-    tokens, so there is no heat.
+    mean of all rows first; 1 is what the row's brightest pixel gets in any frame of the video. Both are empty
+    where `reason` says why. `uniform`: the probe reads the mean of the tokens, so there is no heat.
     """
 
     verdict: Verdict
@@ -133,23 +133,34 @@ def look(verdict: Verdict, path: str, tokens: LabelledTokens, results: Storage, 
         video = decoder.decode(path, settings.clips, short_side(settings.views, resolution))
     if isinstance(video, DecodeFailure):
         return replace(nothing, reason=video.reason)
-    shown = _spread(len(video.frames), settings.frames)
-    frames = _resized(torch.from_numpy(video.frames[shown]).permute(0, 3, 1, 2).float(), settings.height)
+    frames = _resized(torch.from_numpy(video.frames).permute(0, 3, 1, 2).float(), settings.height)
     pixels = frames.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    most = settings.frames or len(pixels)
     winner = load_winner(results, verdict.fold, dim=header.shape[-1], num_classes=tokens.num_classes)
     if is_uniform(winner.probe) or header.shape[:4] == (1, 1, 1, 1):
-        return replace(nothing, frames=pixels, uniform=True)
+        return thinned(replace(nothing, frames=pixels, uniform=True), most)
     segments, t, h, w, _ = header.shape
     views = TokenReader(tokens.store, [verdict.video_id]).evaluation_views(np.zeros(1, np.int64))[0]
     names, weights = _rows(attention_weights(winner.probe, views, (segments, t, h, w)), winner.record, settings.rows)
-    heats = np.stack([_heats(each, video, shown, resolution, settings) for each in weights])
-    return replace(nothing, frames=pixels, heats=heats, row_names=names)
+    heats = np.stack([_heats(each, video, resolution, settings) for each in weights])
+    return thinned(replace(nothing, frames=pixels, heats=heats, row_names=names), most)
 
 
-def _spread(count: int, wanted: int | None) -> npt.NDArray[np.int64]:
-    """Numbers of `wanted` frames of `count`, evenly spread, all when there are fewer."""
-    number = count if wanted is None else min(wanted, count)
-    return np.linspace(0, count - 1, number).round().astype(np.int64)
+def thinned(full: Look, number: int) -> Look:
+    """The look with at most `number` of its frames: those where each row looks most, and others far from them."""
+    count = len(full.frames)
+    if count <= number:
+        return full
+    if not len(full.heats):
+        chosen = np.linspace(0, count - 1, number).round().astype(np.int64)
+        return replace(full, frames=full.frames[chosen], heats=full.heats)
+    brightest = full.heats.max(axis=(2, 3)).argmax(axis=1).tolist()
+    shown = list(dict.fromkeys(brightest))[:number]
+    while len(shown) < number:
+        distance = np.abs(np.arange(count)[:, None] - np.array(shown)).min(axis=1)
+        shown.append(int(distance.argmax()))
+    chosen = np.array(sorted(shown))
+    return replace(full, frames=full.frames[chosen], heats=full.heats[:, chosen])
 
 
 def _resized(pictures: torch.Tensor, height: int) -> torch.Tensor:
@@ -160,16 +171,15 @@ def _resized(pictures: torch.Tensor, height: int) -> torch.Tensor:
     return F.interpolate(pictures, size=(height, round(wide * height / high)), mode="area")
 
 
-def _heats(
-    weights: Heat, video: DecodedVideo, shown: npt.NDArray[np.int64], resolution: int, settings: LookSettings
-) -> Heat:
-    """A row's heat on the shown frames, float32[n, H, W]."""
+def _heats(weights: Heat, video: DecodedVideo, resolution: int, settings: LookSettings) -> Heat:
+    """A row's heat on every frame, float32[n, H, W], 1 at its brightest."""
     size = (video.frames.shape[1], video.frames.shape[2])
-    corners = crop_corners(*size, settings.views, resolution)
-    grid = FrameGrid(video.clips, corners, resolution, size)
-    heats = np.stack([frame_heat(weights, grid, int(frame)) for frame in shown])
-    small: Heat = _resized(torch.from_numpy(heats)[:, None], settings.height)[:, 0].numpy()
-    return small
+    grid = FrameGrid(video.clips, crop_corners(*size, settings.views, resolution), resolution, size)
+    each = (torch.from_numpy(frame_heat(weights, grid, frame)) for frame in range(len(video.frames)))
+    # Made small one by one: at full size the frames of a film are gigabytes.
+    heats = torch.stack([_resized(heat[None, None], settings.height)[0, 0] for heat in each]).numpy()
+    scaled: Heat = heats / heats.max()
+    return scaled
 
 
 def _rows(weights: Heat, record: Record, most: int) -> tuple[tuple[str, ...], list[Heat]]:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from distributed.cluster import ray_session
 from distributed.errors import UserError
-from distributed.inspection import Verdict, surest, verdicts
+from distributed.inspection import Look, Verdict, surest, thinned, verdicts
 from distributed.storage import Storage
 from jobs.context import Context
 from jobs.insides import looks_of, shown
 from jobs.results import fold_records, results_folder
-from tracking.contact_sheets import ShownVideo, attention_sheet, few_frames, without_attention
+from tracking.contact_sheets import attention_sheet, without_attention
 from tracking.figures import to_png
 from tracking.films import attention_film
 
@@ -43,7 +43,7 @@ def inspect_videos(context: Context, video_ids: Sequence[str], fold: int | None,
         for start in range(0, len(chosen), _AT_ONCE):
             batch = chosen[start : start + _AT_ONCE]
             for look in looks_of(context, manifest, store, batch, frames=None, height=_HEIGHT, rows=_ROWS):
-                written += _write(context, folder, shown(look))
+                written += _write(context, folder, look)
     return written
 
 
@@ -64,15 +64,16 @@ def _named(said: Sequence[Sequence[Verdict]], video_ids: Sequence[str]) -> list[
     return [known[video_id] for video_id in video_ids]
 
 
-def _write(context: Context, folder: Storage, video: ShownVideo) -> list[str]:
+def _write(context: Context, folder: Storage, look: Look) -> list[str]:
     """The sheet and the film of a video, or a line on why there are none."""
+    video = shown(look)
     line = f"fold {video.fold}, {video.video_id}: {video.verdict}"
     if not len(video.heats):
         context.say(f"{line}; nothing is drawn: {without_attention(video)}")
         return []
     name = f"fold-{video.fold}-{video.video_id.replace('/', '-')}"
     files = {
-        f"{name}.png": to_png(attention_sheet(few_frames(video, _FRAMES), _WIDTH)),
+        f"{name}.png": to_png(attention_sheet(shown(thinned(look, _FRAMES)), _WIDTH)),
         f"{name}.mp4": attention_film(video),
     }
     for file, data in files.items():

@@ -68,6 +68,13 @@ def test_copies_are_found_by_content_and_told_apart_by_their_actors(
     assert find_duplicates(manifest, kept) == found == known_duplicates(manifest, kept)
 
 
+def test_a_store_of_objects_is_opened_once_for_all_of_its_videos() -> None:
+    addresses = [f"s3://bucket/{name}.mp4?region=eu-north-1" for name in ("Actor%201/a%23b", "Actor%2012/c", "d")]
+    for chosen, names in ((addresses, ["Actor 1/a#b", "Actor 12/c", "d"]), (addresses[:1], ["Actor 1/a#b"])):
+        filesystem, found = duplicates._below_one_root(chosen)
+        assert found == [f"bucket/{name}.mp4" for name in names] and filesystem.type_name == "s3"
+
+
 def test_a_leak_is_refused_with_both_names_and_the_fix(videos: Path, tmp_path: Path) -> None:
     copy(videos, name(2, 4), name(3, 3))
     found = find_duplicates(manifest_of(videos), Storage.at(tmp_path / "kept"))

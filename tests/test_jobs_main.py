@@ -65,7 +65,20 @@ def test_every_command_is_there(call: Call) -> None:
     code, out, _ = call("--help")
     assert code == 0
     stages = ("run", "index", "embed", "sweep", "evaluate", "report")
-    for command in (*stages, "slices", "compare", "demo", "init", "dashboard", "submit"):
+    for command in (
+        *stages,
+        "slices",
+        "compare",
+        "inspect",
+        "export",
+        "predict",
+        "demo",
+        "init",
+        "dashboard",
+        "submit",
+        "jobs",
+        "doctor",
+    ):
         assert re.search(rf"^\W*{command} ", out, re.M), f"{command} is not in the help"
     assert call()[0] == 2  # no command at all: the help, and not a success
     assert call("train")[0] == 2 and call("sweep")[0] == 2
@@ -135,6 +148,14 @@ def test_mistakes_in_what_was_made_before(call: Call, finished_run: FinishedRun,
     call("index", finished_run.experiment, place)
     text = call.refused("sweep", finished_run.experiment, place)
     assert "no token store here; run `fersweep embed` first" in text
+
+
+def test_inspect_tells_settings_from_videos(call: Call, finished_run: FinishedRun) -> None:
+    text = call.refused("inspect", finished_run.experiment, "p9/sad-0", "anchors.grid=3")
+    assert "p9/sad-0: no test video of these folds; did you mean p" in text
+    text = call.refused("inspect", finished_run.experiment, "p1/sad-0", "inside.frame=false")
+    assert "inside.frame: unknown key; did you mean frames?" in text
+    assert "--fold 5: evaluated are the folds 0, 1" in call.refused("inspect", finished_run.experiment, "--fold", "5")
 
 
 def test_in_a_process_of_its_own_a_mistake_ends_with_2_before_any_ray(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Frames of videos side by side, and heat over them: figures for the report and single files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
@@ -23,8 +23,8 @@ _COLOURS = "inferno"
 class ShownVideo:
     """A test video, what its fold's probe said of it, and where that looked.
 
-    `frames` is uint8[n, H, W, 3]; `heats` float[rows, n, H, W] of any scale with a name per row, no rows where
-    there is no attention to show.
+    `frames` is uint8[n, H, W, 3]; `heats` float[rows, n, H, W] with a name per row, 1 where a row is brightest in
+    the whole video, no rows where there is no attention to show.
     """
 
     video_id: str
@@ -49,12 +49,12 @@ class ShownVideo:
 
 
 def overlay(frames: Pixels, heats: Heat) -> Pixels:
-    """Frames uint8[n, H, W, 3] in grey with their heat float[n, H, W] in colour; the hottest pixel is full.
+    """Frames uint8[n, H, W, 3] in grey with their heat float[n, H, W], from 0 to 1, in colour.
 
-    One scale holds for all frames, so that a dark frame is one that got little.
+    One scale holds for all frames, so that a grey frame is one that got little.
     """
     grey = frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    share = heats / max(float(heats.max(initial=0.0)), 1e-30)
+    share = heats.clip(0, 1)
     colour = mpl.colormaps[_COLOURS](0.15 + 0.85 * share)[..., :3] * 255
     strength = (0.7 * np.sqrt(share))[..., None]  # the face stays visible below the brightest patch
     mixed: Pixels = ((1 - strength) * (50 + 0.7 * grey[..., None]) + strength * colour).round().astype(np.uint8)
@@ -66,12 +66,6 @@ def strip(frames: Pixels) -> Pixels:
     gap = np.full((frames.shape[1], _GAP, 3), 255, np.uint8)
     parts = [part for frame in frames for part in (frame, gap)]
     return np.concatenate(parts[:-1], axis=1)
-
-
-def few_frames(video: ShownVideo, number: int) -> ShownVideo:
-    """The video with `number` of its frames, evenly spread, or all of them where there are fewer."""
-    chosen = np.linspace(0, len(video.frames) - 1, min(number, len(video.frames))).round().astype(np.int64)
-    return replace(video, frames=video.frames[chosen], heats=video.heats[:, chosen])
 
 
 def attention_sheet(video: ShownVideo, width: float = WIDTH) -> Figure:

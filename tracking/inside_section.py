@@ -51,8 +51,8 @@ def attention_sections(videos: Sequence[ShownVideo]) -> list[Section]:
         text = (
             "Each row shows how the attention of the fold's probe spreads over pixels and frames of a confident "
             "mistake: first the mean of all its rows, then those that attend to the fewest tokens (the exponential of "
-            "a row's entropy). Bright pixels got most; one scale holds for a row. Attention says what was read, not "
-            "why it was named so."
+            "a row's entropy). Bright pixels got most; one scale holds for a row over the whole video, and the "
+            "frame where it is brightest is among those shown. Attention says what was read, not why it was named so."
         )
         return [Section(title, [text], partial(attention_sheet, looked[0]))]
     if not videos:
