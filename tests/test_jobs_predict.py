@@ -78,10 +78,10 @@ def test_windows_can_be_printed_drawn_and_written_into_the_video(
     video = write_video(tmp_path / "a.mp4", frames=60)
     model = ("--model", finished_run.experiment, "--fold", "1")
     drawn = ("--timeline", tmp_path / "t.png", "--annotate", tmp_path / "b.mp4")
-    assert call(monkeypatch, video, *model, "--windows", "--stride", "7", *drawn) == 0
+    assert call(monkeypatch, video, *model, "--windows", "--stride", "7", "--calibrated", *drawn) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 1 + len(range(0, 60 - 32, 7)) + 1
-    assert "the probe of fold 1, trained on csv" in err
+    assert "the probe of fold 1, trained on csv; calibrated" in err
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG") and (tmp_path / "b.mp4").stat().st_size > 1000
     assert call(monkeypatch, video, *model, "--weights", tmp_path / "gone.safetensors") == 2
     assert "gone.safetensors: there is no such file" in capsys.readouterr().err
