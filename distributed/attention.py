@@ -43,13 +43,22 @@ def is_uniform(probe: Probe) -> bool:
 def attention_weights(probe: Probe, tokens: Tensor, grid: tuple[int, int, int, int]) -> Heat:
     """Softmax weights float32[R, V, segments, t, h, w] of R query rows; each row of a view sums to 1.
 
+    Of a row that attends within parts of the video, every part has the same share; of one with several scales, the
+    scales' mean.
+
     `tokens` are [V, N, D] of any floating type, those of one video; `grid` is (segments, t, h, w), N in all.
     """
     with torch.no_grad():
         rows = probe.queries()
-        weights = [torch.matmul(rows, standardise(view[None])[0].T).softmax(dim=-1) for view in tokens]
+        weights = [_softmax(torch.matmul(rows, standardise(view[None])[0].T), probe.scales) for view in tokens]
     heat: Heat = torch.stack(weights, dim=1).reshape(len(rows), len(tokens), *grid).float().numpy()
     return heat
+
+
+def _softmax(logits: Tensor, scales: tuple[int, ...]) -> Tensor:
+    """Softmax of logits float[R, N] within the equal parts of each scale."""
+    weights = [logits.view(len(logits), parts, -1).softmax(dim=-1).flatten(1) / parts for parts in scales]
+    return torch.stack(weights).mean(dim=0)
 
 
 def frame_heat(weights: Heat, grid: FrameGrid, frame: int) -> Heat:

@@ -10,7 +10,7 @@ from torch import Tensor
 from distributed.attention import FrameGrid, attention_weights, effective_tokens, frame_heat, is_uniform
 from distributed.readout import readout
 from search_spaces.family import build_probe
-from search_spaces.probe import Probe
+from search_spaces.probe import Probe, TokenGrid
 
 GRID = (2, 4, 3, 3)  # segments, t, h, w
 RESOLUTION, PATCH = 24, 8
@@ -118,3 +118,18 @@ def test_effective_tokens_count_what_a_row_attends_to() -> None:
     weights[1, 0, 0, 0, 0, 0] = 1
     weights[2, 0, 1, 2, :2, :2] = 0.25
     np.testing.assert_allclose(effective_tokens(weights), [72, 1, 4], rtol=1e-5)
+
+
+def test_rows_that_attend_within_segments_share_their_weight_among_them() -> None:
+    params = {f"segment.{k}": v for k, v in {"queries": 2, "width": 8, "heads": 2, "layers": 1, "dropout": 0.0}.items()}
+    probe = build_probe("segment", params, dim=16, num_classes=3, seed=0, grid=TokenGrid(3, 2, 2, 1))
+    tokens = 3 * torch.randn(1, 12, 16, generator=torch.Generator().manual_seed(0))
+    weights = attention_weights(probe, tokens, (3, 2, 2, 1))
+    np.testing.assert_allclose(weights.sum(axis=(3, 4, 5)), np.full((2, 1, 3), 1 / 3), rtol=1e-5)
+    alone = attention_weights(probe_reading_the_whole(probe), tokens[:, 4:8], (1, 2, 2, 1))
+    np.testing.assert_allclose(3 * weights[:, :, 1:2], alone, rtol=1e-4)
+
+
+def probe_reading_the_whole(probe: Probe) -> Probe:
+    probe.scales = (1,)
+    return probe
