@@ -40,7 +40,7 @@ def benchmark_probe(settings: Mapping[str, Any], packs: str, console: Console) -
 
 
 def _table(result: BenchmarkResult) -> Table:
-    table = Table("", *("s per probe and step", "ratio", "attention s", "ratio", "copies", "GB/s", "peak of tokens"))
+    table = Table("per probe", *("step s", "ratio", "reading s", "ratio", "copies", "GB/s", "peak"))
     for side in result.sides:
         plain = side is result.sides[0]
         table.add_row(

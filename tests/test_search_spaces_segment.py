@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from distributed.prediction import pack_logits
 from distributed.readout import prepare, readout
+from distributed.token_source import TensorTokens
+from distributed.training import ProbeResult, ProbeSpec, TrainingConfig, train_pack
 from search_spaces.linear import LinearProbe
 from search_spaces.probe import TokenGrid
 from search_spaces.segment import SegmentProbe, SegmentSpace, build
@@ -66,3 +69,24 @@ def test_heads_must_divide_every_width() -> None:
 def test_tokens_that_cannot_be_cut_are_refused() -> None:
     with pytest.raises(ValueError, match="23 tokens of a video cannot be cut into 4 equal parts"):
         pack_logits([example()], prepare(torch.randn(2, 23, DIM)))
+
+
+def test_a_pack_trains_it_as_alone_and_its_weights_load_again() -> None:
+    generator = torch.Generator().manual_seed(0)
+    tokens = TensorTokens(torch.randn(20, 24, DIM, generator=generator).to(torch.float16), grid=GRID)
+    labels, nobody = np.arange(20) % CLASSES, np.empty(0, np.int64)
+    specs = [
+        ProbeSpec(0, "segment", {**PARAMS, "batch_size": 4, "lr": 3e-3}, seed=5),
+        ProbeSpec(1, "linear", {"linear.dropout": 0.1, "batch_size": 4}, seed=6),
+    ]
+
+    def train(some: list[ProbeSpec]) -> list[ProbeResult]:
+        config = TrainingConfig(epochs=4, rungs=())
+        return train_pack(tokens, labels, np.arange(20), nobody, some, config, num_classes=CLASSES, seed=1)
+
+    together, _ = train(specs)
+    (alone,) = train(specs[:1])
+    assert together.curves[-1]["train_loss"] < together.curves[0]["train_loss"]
+    for name, weight in together.state_dict.items():
+        torch.testing.assert_close(weight, alone.state_dict[name], rtol=0, atol=1e-5, msg=name)
+    build(PARAMS, dim=DIM, num_classes=CLASSES, seed=0, grid=GRID).load_state_dict(together.state_dict)
