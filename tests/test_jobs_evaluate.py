@@ -24,7 +24,7 @@ def copy(finished_run: FinishedRun, tmp_path: Path) -> Context:
 
 
 def copied(finished: FinishedRun, folder: Path, *overrides: str) -> Context:
-    for name in ("manifest", "sweep", "evaluation"):
+    for name in ("manifest", "sweep", "evaluation", "colours"):
         shutil.copytree(finished.workspace / name, folder / "w" / name)
     return listen(finished.experiment, f"workspace={folder}/w", finished.tokens, *overrides)
 

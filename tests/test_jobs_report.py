@@ -61,11 +61,11 @@ def test_videos_that_leak_are_a_caution_above_all_scores(
 ) -> None:
     leak = SameVideos(("p0/happy-0", "p1/happy-1"), ("p0", "p1"), ("happy", "happy"))
     copy = SameVideos(("p2/sad-0", "p2/sad-1"), ("p2", "p2"), ("sad", "sad"))
-    monkeypatch.setattr("jobs.report.known_duplicates", lambda *_: [leak, copy])
+    monkeypatch.setattr("jobs.details.known_duplicates", lambda *_: [leak, copy])
     notes = report_data(finished_run.context, finished_run.manifest, finished_run.store).notes
     assert notes[1:] == [
         "The same video is there under the names of different actors, so test scores may be too high: "
         "p0/happy-0 (actor p0, happy) = p1/happy-1 (actor p1, happy)"
     ]
-    monkeypatch.setattr("jobs.report.known_duplicates", lambda *_: [copy])
+    monkeypatch.setattr("jobs.details.known_duplicates", lambda *_: [copy])
     assert len(report_data(finished_run.context, finished_run.manifest, finished_run.store).notes) == 1

@@ -79,7 +79,7 @@ def _fold_section(data: ReportData) -> Section:
         )
     if any(len(fold.get("repeats") or ()) > 1 for fold in data.fold_records):
         texts.append(
-            "Each fold's score is the mean over its trainings; intervals, and all videos together, are of the first one."
+            "Each fold's score is the mean over its trainings; intervals and all videos together are of the first."
         )
     if inner:
         texts.append(
