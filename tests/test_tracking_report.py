@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.tracking_records import LABELS, sweep, with_extras
-from tracking.records import SCORES
 from tracking.report import ReportData, figure_files, render_html, render_markdown
 
 FOLDS, PROBES = sweep(folds=2, trials=16)
@@ -170,10 +169,6 @@ def test_several_trainings_of_a_fold_are_said_to_be_some() -> None:
     text = render_markdown(replace(DATA, fold_records=several, probe_records=()))
     assert "(mean over 2 folds ± standard deviation; every fold the mean of 4 trainings)" in text
     assert "trainings" not in render_markdown(DATA)
-    assert "intervals, and all videos together, are of the first one" in text
-    intervals = dict.fromkeys(SCORES, (0.5, 0.4, 0.6))
-    bounded = replace(DATA, fold_records=several, probe_records=(), intervals=intervals)
-    assert "UAR of all test videos together, each fold's first training alone: 50.0 %, 95 %" in render_markdown(bounded)
 
 
 def test_the_fixed_recipe_is_described_as_one() -> None:

@@ -55,8 +55,8 @@ def _noise_section(folds: Sequence[Record]) -> Section:
     texts = [_noise_text(spread, num)] if spread else [_single_text(folds, num)]
     texts.append(
         "A fold's test score is the mean over its trainings. They see the videos in the same order, as they share one "
-        "read of the tokens, so the noise is that of first weights and dropout. Predictions, intervals, confusion "
-        "matrices and recalls are those of the first training, which counts every video once."
+        "read of the tokens, so the noise is that of first weights and dropout. Intervals are over "
+        "all trainings; predictions, confusion matrices and recalls are of the first, which counts every video once."
     )
     return Section("Training noise and actor noise", texts, partial(repeats_figure, folds), _noise_tables(folds))
 

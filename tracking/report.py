@@ -148,16 +148,11 @@ def _sentences(data: ReportData) -> list[str]:
     over = f"mean over {num} folds ± standard deviation" if num > 1 else "one fold, so no spread is known"
     repeats = max(len(fold.get("repeats") or ()) for fold in data.fold_records)
     over += f"; every fold the mean of {repeats} trainings" if repeats > 1 else ""
-    first = ", each fold's first training alone" if repeats > 1 else ""
     return [
         f"On videos of actors it had never seen, the probe recognised {rec.percent(mean, deviation)} % of an "
         f"average class ({over}). Guessing among {len(data.label_names)} classes gets "
         f"{rec.percent(data.guessing)} %.",
-        *(
-            [f"UAR of all test videos together{first}: {_interval(data, 'uar')}. {_OTHER_ACTORS}"]
-            if data.intervals
-            else []
-        ),
+        *([f"UAR of all test videos together: {_interval(data, 'uar')}. {_OTHER_ACTORS}"] if data.intervals else []),
         _PROTOCOLS[data.protocol][1],
     ]
 

@@ -77,10 +77,6 @@ def _fold_section(data: ReportData) -> Section:
             "resemble each other. Of fewer than three actors there is none. One without width means that no actor "
             "differs from the others, not that the score is certain."
         )
-    if any(len(fold.get("repeats") or ()) > 1 for fold in data.fold_records):
-        texts.append(
-            "Each fold's score is the mean over its trainings; intervals and all videos together are of the first."
-        )
     if inner:
         texts.append(
             "The inner validation score chose the winner, so it is no result: it belongs to other actors and "
