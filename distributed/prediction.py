@@ -7,13 +7,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from distributed.errors import UserError
 from distributed.readout import PreparedTokens, prepare, readout
 from distributed.token_source import Rows, TokenSource
 from search_spaces.probe import Probe
 
 
 def pack_logits(probes: Sequence[Probe], tokens: PreparedTokens) -> list[Tensor]:
-    """Logits float[B, C] of each probe, from one readout for each number of parts that a video is cut into."""
+    """Logits float[B, C] of each probe, from one readout for each number of parts that a video is cut into.
+
+    Raises UserError when a probe that reads videos in parts was made for another number of tokens.
+    """
+    count = tokens.values.shape[1]
+    for probe in probes:
+        if probe.num_tokens not in (None, count):
+            raise UserError(
+                f"the probe reads a video in {max(probe.scales)} parts of its {probe.num_tokens} tokens, and this one "
+                f"has {count}; give it videos with the clips and pooling it was trained on, or search another family"
+            )
     queries = [probe.queries() for probe in probes]
     reads: list[list[Tensor]] = [[] for _ in probes]
     for parts in sorted({scale for probe in probes for scale in probe.scales}):

@@ -95,7 +95,7 @@ def build(
     own = own_params(params, "multiscale", ["queries", "width", "dropout"])
     if grid is None:
         raise ValueError("the multiscale probe must know how tokens lie: hand `grid` to build_probe")
-    return MultiscaleProbe(
+    probe = MultiscaleProbe(
         dim,
         num_classes,
         scales=tuple(sorted({1, grid.segments, grid.segments * grid.time})),
@@ -104,6 +104,8 @@ def build(
         dropout=share("multiscale.dropout", own["dropout"]),
         seed=seed,
     )
+    probe.num_tokens = grid.num_tokens
+    return probe
 
 
 FAMILY = Family("multiscale", MultiscaleSpace, build)

@@ -16,6 +16,11 @@ class TokenGrid(NamedTuple):
     height: int
     width: int
 
+    @property
+    def num_tokens(self) -> int:
+        """All of a video."""
+        return math.prod(self)
+
 
 class Probe(nn.Module, abc.ABC):
     """A small classifier on frozen tokens.
@@ -24,10 +29,12 @@ class Probe(nn.Module, abc.ABC):
     that readout, for many probes at once, and hands each its own rows.
 
     `scales`: into how many equal parts of the sequence, as it lies, a video is cut for the rows to attend within
-    each. One or several such numbers; most probes read the whole.
+    each. One or several such numbers; most probes read the whole. `num_tokens`: how many tokens of a video that
+    needs; None for any number.
     """
 
     scales: tuple[int, ...] = (1,)
+    num_tokens: int | None = None
 
     @abc.abstractmethod
     def queries(self) -> Tensor:

@@ -117,7 +117,9 @@ def build(
         raise ValueError("the segment probe must know how tokens lie: hand `grid` to build_probe")
     sizes = {name: whole(f"segment.{name}", own[name]) for name in NAMES[:-1]}
     dropout = share("segment.dropout", own["dropout"])
-    return SegmentProbe(dim, num_classes, segments=grid.segments, **sizes, dropout=dropout, seed=seed)
+    probe = SegmentProbe(dim, num_classes, segments=grid.segments, **sizes, dropout=dropout, seed=seed)
+    probe.num_tokens = grid.num_tokens
+    return probe
 
 
 FAMILY = Family("segment", SegmentSpace, build)

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from distributed.errors import UserError
 from distributed.prediction import pack_logits
 from distributed.readout import prepare, readout
 from distributed.token_source import TensorTokens
@@ -68,7 +69,10 @@ def test_heads_must_divide_every_width() -> None:
 
 def test_tokens_that_cannot_be_cut_are_refused() -> None:
     with pytest.raises(ValueError, match="23 tokens of a video cannot be cut into 4 equal parts"):
-        pack_logits([example()], prepare(torch.randn(2, 23, DIM)))
+        prepare(torch.randn(2, 23, DIM)).cut(4)
+    # A window has the tokens of one segment, which four parts would divide into something else.
+    with pytest.raises(UserError, match="reads a video in 4 parts of its 24 tokens, and this one has 8"):
+        pack_logits([example()], prepare(torch.randn(2, 8, DIM)))
 
 
 def test_a_pack_trains_it_as_alone_and_its_weights_load_again() -> None:
