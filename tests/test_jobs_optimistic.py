@@ -19,7 +19,7 @@ from tracking.optimism_section import LABEL
 
 def copied(finished: FinishedRun, folder: Path, *overrides: str) -> Context:
     """The finished run's list, sweep and scores in another workspace, with the same tokens."""
-    for name in ("manifest", "sweep", "evaluation"):
+    for name in ("manifest", "sweep", "evaluation", "colours"):
         shutil.copytree(finished.workspace / name, folder / "w" / name)
     return listen(finished.experiment, f"workspace={folder}/w", finished.tokens, *overrides)
 
