@@ -11,6 +11,7 @@ def main() -> None:
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves the machine unasked
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # what it says of its tables is not for our user
     from jobs.main import main as command_line
 
     command_line()
