@@ -31,13 +31,19 @@ def test_the_sections_come_in_the_order_of_their_weight() -> None:
     assert list(_by_title(DATA)) == [
         "Test scores of every fold",
         "What was taken for what",
+        "Failures",
         "Learning curves",
         "Search",
         "Which hyperparameters mattered",
-        "Failures",
         "Time",
         "What was run",
     ]
+
+
+def test_how_results_came_about_is_folded_once_there_are_results() -> None:
+    background = ["Learning curves", "Search", "Which hyperparameters mattered", "Time", "What was run"]
+    assert [title for title, section in _by_title(DATA).items() if section.folded] == background
+    assert not any(section.folded for section in sections(replace(DATA, fold_records=())))
 
 
 def test_a_sweep_without_evaluation_has_no_section_of_test_scores() -> None:
@@ -78,8 +84,8 @@ def test_the_fold_table_holds_the_intervals_where_there_are_some() -> None:
     section = _by_title(replace(DATA, intervals=bounds, fold_intervals={0: {"uar": (0.5, 0.42, 0.58)}, 1: {}}))
     table = section["Test scores of every fold"].tables[0]
     uar = [f"{100 * fold['scores']['uar']:.1f}" for fold in FOLDS]
-    assert [row[5] for row in table.rows] == [f"{uar[0]} (42.0 to 58.0)", uar[1], "50.0 (40.0 to 60.0)"]
-    assert table.rows[2][0] == "together" and table.rows[2][6] == "52.0 (41.0 to 62.0)"
+    assert [row[5] for row in table.rows] == [f"{uar[0]}\n(42.0 to 58.0)", uar[1], "50.0\n(40.0 to 60.0)"]
+    assert table.rows[2][0] == "together" and table.rows[2][6] == "52.0\n(41.0 to 62.0)"
     assert any(
         "Of fewer than three actors there is none" in text for text in section["Test scores of every fold"].texts
     )

@@ -75,7 +75,7 @@ def map_section(
     if len(found["x"]) < found["num_videos"]:
         texts.append(f"{len(found['x']):,} of {found['num_videos']:,} videos, evenly sampled.")
     figure = partial(map_figure, np.stack([found["x"], found["y"]], axis=1), classes, actors, folds)
-    return Section("Embeddings in two dimensions", texts, figure)
+    return Section("Embeddings in two dimensions", texts, figure, folded=True)
 
 
 def map_figure(

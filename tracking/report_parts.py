@@ -82,7 +82,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """`figure` draws when called: Markdown has no use for it."""
+    """`figure` draws when called: Markdown has no use for it. `folded`: the page shows its title alone until asked."""
 
     title: str
     texts: Sequence[str] = ()
@@ -90,3 +90,4 @@ class Section:
     tables: Sequence[Table] = ()
     code: str = ""
     code_title: str = ""
+    folded: bool = False

@@ -6,6 +6,7 @@ on) and test (videos of actors that neither training nor selection has seen).
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,23 +19,34 @@ MOST_ROWS = 200  # of a list of files in the report; the rest is in the tables o
 
 
 def sections(data: ReportData) -> Iterator[Section]:
-    """The sections below the headline, in order; those without anything to say are left out."""
+    """The sections below the headline, in order; those without anything to say are left out.
+
+    Once there are results to read, how they came about is folded below them.
+    """
     if data.fold_records:
         yield _fold_section(data)
         yield _confusion_section(data)
     yield from data.details
+    yield _failure_section(data)
+    yield from (replace(section, folded=bool(data.fold_records)) for section in _background(data))
+
+
+def _background(data: ReportData) -> Iterator[Section]:
     if data.probe_records or any(fold["curves"] for fold in data.fold_records):
         yield _curves_section(data)
     if data.probe_records:
         yield _search_section(data)
         yield _importance_section(data)
-    yield _failure_section(data)
     if data.stage_seconds:
-        total = rec.duration(sum(data.stage_seconds.values()))
-        rows = [[name, rec.duration(seconds)] for name, seconds in data.stage_seconds.items()]
-        table = Table([Column("stage"), Column("time", "n")], rows, title="The times as a table", folded=True)
-        yield Section("Time", [f"{total} in all."], partial(figures.stage_times, data.stage_seconds), [table])
+        yield _time_section(data)
     yield _run_section(data)
+
+
+def _time_section(data: ReportData) -> Section:
+    total = rec.duration(sum(data.stage_seconds.values()))
+    rows = [[name, rec.duration(seconds)] for name, seconds in data.stage_seconds.items()]
+    table = Table([Column("stage"), Column("time", "n")], rows, title="The times as a table", folded=True)
+    return Section("Time", [f"{total} in all."], partial(figures.stage_times, data.stage_seconds), [table])
 
 
 def _fold_section(data: ReportData) -> Section:
@@ -87,8 +99,8 @@ def _fold_section(data: ReportData) -> Section:
 
 
 def _with_interval(score: float, bounds: rec.Bounds | None) -> str:
-    """56.2 (51.0 to 61.1)"""
-    return rec.percent(score) + ("" if bounds is None else f" ({rec.interval(bounds)})")
+    """56.2 and, on a line of its own where lines are kept, (51.0 to 61.1)."""
+    return rec.percent(score) + ("" if bounds is None else f"\n({rec.interval(bounds)})")
 
 
 def _in_order(intervals: Mapping[str, rec.Bounds]) -> list[rec.Bounds]:
@@ -132,9 +144,8 @@ def _curves_section(data: ReportData) -> Section:
     ]
     texts = [] if not chosen else ["The search's own training of each fold's chosen probe, before any refit."]
     table = Table(columns, rows, title="The chosen configurations", folded=bool(data.fold_records))
-    return Section(
-        "Learning curves", texts, partial(figures.learning_curves, [*chosen, *refits]), [table] if rows else []
-    )
+    figure = partial(figures.learning_curves, [*chosen, *refits])
+    return Section("Learning curves", texts, figure, [table] if rows else [])
 
 
 def _search_section(data: ReportData) -> Section:

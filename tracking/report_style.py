@@ -32,7 +32,8 @@ th, td { text-align: left; vertical-align: top; padding: .3rem 1.1rem .3rem 0;
   border-bottom: 1px solid var(--grid); }
 th { font-weight: 600; vertical-align: bottom; line-height: 1.3; min-width: 3.2rem; max-width: 9rem; }
 .n { text-align: right; }
-td.n, .keep { white-space: nowrap; }
+td.n { white-space: pre; }
+.keep { white-space: nowrap; }
 td.long { min-width: 22rem; }
 .test { background: color-mix(in srgb, var(--accent) 9%, transparent); padding-left: .7rem;
   padding-right: .7rem; }
@@ -46,6 +47,7 @@ code, .id { font-family: ui-monospace, "Cascadia Mono", Menlo, Consolas, monospa
   overflow-wrap: anywhere; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; color: var(--accent); }
+summary h2 { display: inline; border: 0; padding: 0; }
 @media (max-width: 34rem) { main { padding: 1.2rem .9rem 3rem; } h1 { font-size: 1.3rem; } }
 @media print { main { max-width: none; } details > * { display: block; } }
 """
@@ -87,7 +89,9 @@ HTML = """
 {% for note in cautions %}<li>{{ note }}</li>
 {% endfor %}</ul></div>{% endif %}
 {% for section in sections %}<section>
-<h2>{{ section.title }}</h2>
+{% if section.folded %}<details><summary><h2>{{ section.title }}</h2></summary>
+{% else %}<h2>{{ section.title }}</h2>
+{% endif %}
 {% for text in section.texts %}<p>{{ text }}</p>
 {% endfor %}
 {% if section.figure %}<figure>{{ section.figure }}</figure>{% endif %}
@@ -97,6 +101,7 @@ HTML = """
 {% endfor %}
 {% if section.code %}<details><summary>{{ section.code_title }}</summary>
 <pre>{{ section.code }}</pre></details>{% endif %}
+{% if section.folded %}</details>{% endif %}
 </section>
 {% endfor %}
 </main>
