@@ -7,14 +7,18 @@ import os
 import re
 import socket
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import ray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distributed.errors import UserError
+
+T = TypeVar("T")
+GRAPH_OPTIONS: dict[str, Any] = {"num_cpus": 0, "max_calls": 1, "max_retries": 0, "num_returns": "streaming"}
 
 
 class ClusterConfig(BaseModel):
@@ -109,3 +113,30 @@ def total_resources() -> tuple[float, float]:
     """CPUs and GPUs of the whole cluster."""
     resources = ray.cluster_resources()
     return float(resources.get("CPU", 1.0)), float(resources.get("GPU", 0.0))
+
+
+def rows_of_graph(graph: Any, *arguments: Any) -> Generator[Any]:
+    """What a graph of Ray Data yields, run by a remote generator on this node in a process of its own.
+
+    `graph` is declared with GRAPH_OPTIONS. However this ends, its process ends, and its actors with it: after an
+    error Ray Data can leave actors alive for as long as the process lives that started them, and they would hold
+    the CPUs that the next graph waits for.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    rows = graph.options(scheduling_strategy=here).remote(*arguments)
+    try:
+        with errors_of_workers():
+            for row in rows:
+                yield ray.get(row)
+    finally:
+        ray.cancel(rows, force=True)
+
+
+def finish(running: Mapping[Any, T]) -> Iterator[tuple[T, Any]]:
+    """What stands behind each task and what the task gave, as they end; a user's error is raised as itself."""
+    left = dict(running)
+    while left:
+        (ended, *_), _ = ray.wait(list(left), num_returns=1)
+        with errors_of_workers():
+            given = ray.get(ended)
+        yield left.pop(ended), given

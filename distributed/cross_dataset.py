@@ -13,7 +13,7 @@ import ray
 import torch
 from pyarrow import parquet
 
-from distributed.cluster import errors_of_workers
+from distributed.cluster import finish
 from distributed.errors import UserError
 from distributed.labelled_tokens import LabelledTokens
 from distributed.prediction import predict_probabilities
@@ -85,11 +85,7 @@ def score_transfers(
         else:
             task = _score_fold.options(num_cpus=cpus, num_gpus=gpus)
             running[task.remote(job, max(1, math.floor(cpus)))] = job
-    while running:
-        (ended, *_), _ = ray.wait(list(running), num_returns=1)
-        job = running.pop(ended)
-        with errors_of_workers():
-            ray.get(ended)
+    for job, _ in finish(running):
         on_fold(job.folder.read_json(f"{job.name}.json"))
     return [job.folder.read_json(f"{job.name}.json") for job in jobs]
 

@@ -15,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 import ray
 from ray.data import DataContext
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from distributed.cluster import errors_of_workers, total_resources
+from distributed.cluster import GRAPH_OPTIONS, errors_of_workers, rows_of_graph, total_resources
 from distributed.decode_task import decode_part, fingerprint
-from distributed.embedding_workers import EmbeddingSettings, EncodeParts
+from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings, EncodeParts
 from distributed.encoders import check_weights, encoder_spec
 from distributed.errors import UserError
 from distributed.manifest import Manifest
@@ -95,7 +94,7 @@ def embed(
     _check_failures(failures, total, settings.max_failures)
     if missing:
         check_weights(settings.encoder)
-    for row in _encoded_parts(store, manifest, settings, missing):
+    for row in rows_of_graph(_run_graph, store, manifest, settings, missing) if missing else ():
         failures += [VideoFailure(**item) for item in row["failures"]]
         done += row["videos"]
         on_progress(EmbeddingProgress(done, total, len(failures)))
@@ -133,37 +132,12 @@ def _last_parts(header: StoreHeader) -> set[int]:
     return {header.parts_of(shard)[-1] for shard in range(header.num_shards)}
 
 
-def _encoded_parts(
-    store: TokenStore, manifest: Manifest, settings: EmbeddingSettings, missing: Sequence[int]
-) -> Iterator[dict[str, Any]]:
-    """One summary row per part as it is encoded; however this ends, the encoders end with it."""
-    if not missing:
-        return
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    rows = _run_graph.options(scheduling_strategy=here).remote(store, manifest, settings, missing)
-    try:
-        with errors_of_workers():
-            for row in rows:
-                yield ray.get(row)
-    finally:
-        ray.cancel(rows, force=True)
-
-
-# In a process of its own, which ends with the graph: after an error Ray Data can leave its actors alive for as long
-# as this process lives, and they would hold the CPUs that the next graph waits for.
-@ray.remote(num_cpus=0, max_calls=1, max_retries=0, num_returns="streaming")  # type: ignore[untyped-decorator]
+@ray.remote(**GRAPH_OPTIONS)  # type: ignore[untyped-decorator]
 def _run_graph(
     store: TokenStore, manifest: Manifest, settings: EmbeddingSettings, missing: Sequence[int]
 ) -> Iterator[dict[str, Any]]:
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.target_max_block_size = None  # a part must not be cut in two
-    config = settings.embedding
-    cpus, gpus = total_resources()
-    encoder_gpus = config.encoder_gpus if gpus else 0.0
-    room = gpus / encoder_gpus if encoder_gpus else (cpus - config.decode_cpus) / config.encoder_cpus
-    encoders = config.encoders or max(1, min(int(room), len(missing)))
+    """One summary row per part as it is encoded."""
+    quiet_data_context().target_max_block_size = None  # a part must not be cut in two
     parts = ray.data.from_arrow([_part_table(store.header, manifest, part) for part in missing])
     decoded = parts.map_batches(
         decode_part,
@@ -174,18 +148,34 @@ def _run_graph(
             "clips": settings.clips,
             "short_side": short_side(settings.views, store.header.encoder["resolution"]),
         },
-        num_cpus=config.decode_cpus,
+        num_cpus=settings.embedding.decode_cpus,
     )
     encoded = decoded.map_batches(
         EncodeParts,
         batch_size=None,
         batch_format="pyarrow",
         fn_constructor_kwargs={"store": store, "settings": settings},
-        compute=ray.data.ActorPoolStrategy(size=encoders),
-        num_cpus=config.encoder_cpus,
-        num_gpus=encoder_gpus or None,
+        **encoder_pool(settings.embedding, len(missing)),
     )
     yield from encoded.iter_rows()
+
+
+def quiet_data_context() -> DataContext:
+    """The settings of Ray Data in this process, without its own progress bars."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    return context
+
+
+def encoder_pool(config: EmbeddingConfig, num_parts: int) -> dict[str, Any]:
+    """How many encoders a graph of so many parts has, and what each books."""
+    cpus, gpus = total_resources()
+    encoder_gpus = config.encoder_gpus if gpus else 0.0
+    room = gpus / encoder_gpus if encoder_gpus else (cpus - config.decode_cpus) / config.encoder_cpus
+    size = config.encoders or max(1, min(int(room), num_parts))
+    compute = ray.data.ActorPoolStrategy(size=size)
+    return {"compute": compute, "num_cpus": config.encoder_cpus, "num_gpus": encoder_gpus or None}
 
 
 def _part_table(header: StoreHeader, manifest: Manifest, part: int) -> pa.Table:

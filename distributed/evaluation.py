@@ -23,7 +23,7 @@ from safetensors.torch import save as save_safetensors
 
 from distributed import metrics
 from distributed.calibration import calibration_record, fit_temperature
-from distributed.cluster import errors_of_workers
+from distributed.cluster import finish
 from distributed.errors import UserError
 from distributed.fold_tables import Member, members_table, parquet_bytes, predictions_table
 from distributed.folds import Fold
@@ -103,11 +103,7 @@ def evaluate_folds(
         else:
             task = _evaluate_fold.options(num_cpus=cpus, num_gpus=gpus)
             running[task.remote(job, max(1, math.floor(cpus)))] = job
-    while running:
-        (ended, *_), _ = ray.wait(list(running), num_returns=1)
-        job = running.pop(ended)
-        with errors_of_workers():
-            ray.get(ended)
+    for job, _ in finish(running):
         on_fold(job.results.read_json(result_name(job.fold.index)))
     return [job.results.read_json(result_name(job.fold.index)) for job in jobs]
 

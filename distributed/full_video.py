@@ -18,10 +18,9 @@ import ray
 import torch
 from pyarrow import parquet
 from pydantic import BaseModel, ConfigDict, Field
-from ray.data import DataContext
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from distributed.cluster import errors_of_workers, total_resources
+from distributed.cluster import GRAPH_OPTIONS, rows_of_graph
+from distributed.embedding import encoder_pool, quiet_data_context
 from distributed.embedding_workers import EmbeddingSettings
 from distributed.encoders import check_weights, load_encoder
 from distributed.errors import UserError
@@ -114,7 +113,7 @@ def evaluate_full_video(evaluation: FullVideoEvaluation, on_progress: Callable[[
     open_parts = {part: OpenPart(evaluation.part(part)) for part in range(evaluation.parts) if part not in done}
     if open_parts:
         check_weights(evaluation.settings.encoder)
-    for row in _scored_pieces(evaluation, sorted(open_parts)):
+    for row in rows_of_graph(_run_graph, evaluation, sorted(open_parts)) if open_parts else ():
         part = open_parts[row["part"]]
         part.add(row)
         if part.complete:
@@ -154,31 +153,10 @@ def _finished(evaluation: FullVideoEvaluation) -> dict[int, pa.Table]:
     return {part: table for part, table in tables.items() if not any(table["reason"].to_pylist())}
 
 
-def _scored_pieces(evaluation: FullVideoEvaluation, parts: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """The rows of `ScoreWindows` as they come; however this ends, the encoders end with it."""
-    if not parts:
-        return
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    rows = _run_graph.options(scheduling_strategy=here).remote(evaluation, parts)
-    try:
-        with errors_of_workers():
-            for row in rows:
-                yield ray.get(row)
-    finally:
-        ray.cancel(rows, force=True)
-
-
-# In a process of its own, as the graph of the embedding.
-@ray.remote(num_cpus=0, max_calls=1, max_retries=0, num_returns="streaming")  # type: ignore[untyped-decorator]
+@ray.remote(**GRAPH_OPTIONS)  # type: ignore[untyped-decorator]
 def _run_graph(evaluation: FullVideoEvaluation, parts: Sequence[int]) -> Iterator[dict[str, Any]]:
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    config = evaluation.settings.embedding
-    cpus, gpus = total_resources()
-    encoder_gpus = config.encoder_gpus if gpus else 0.0
-    room = gpus / encoder_gpus if encoder_gpus else (cpus - config.decode_cpus) / config.encoder_cpus
-    encoders = config.encoders or max(1, min(int(room), len(parts)))
+    """The rows of `ScoreWindows` as they come."""
+    quiet_data_context()
     tables = [evaluation.part(part).select(["part", "video_id", "path", "fold"]) for part in parts]
     pieces = ray.data.from_arrow(tables).map_batches(
         decode_windows,
@@ -191,16 +169,14 @@ def _run_graph(evaluation: FullVideoEvaluation, parts: Sequence[int]) -> Iterato
             "short_side": short_side(evaluation.settings.views, evaluation.header.encoder["resolution"]),
             "most_windows": evaluation.most_windows,
         },
-        num_cpus=config.decode_cpus,
+        num_cpus=evaluation.settings.embedding.decode_cpus,
     )
     scored = pieces.map_batches(
         ScoreWindows,
         batch_size=None,
         batch_format="pyarrow",
         fn_constructor_kwargs={"evaluation": evaluation},
-        compute=ray.data.ActorPoolStrategy(size=encoders),
-        num_cpus=config.encoder_cpus,
-        num_gpus=encoder_gpus or None,
+        **encoder_pool(evaluation.settings.embedding, len(parts)),
     )
     yield from scored.iter_rows()
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from distributed import metrics
 from distributed.clips import ClipsConfig
-from distributed.cluster import errors_of_workers
+from distributed.cluster import finish
 from distributed.decoding import DecodedVideo, Decoder, DecodingConfig
 from distributed.folds import Fold
 from distributed.search import Record
@@ -72,13 +72,10 @@ def read_colours(
         if name not in there
     }
     parts = {name: _load(folder, name) for name in names if name in there}
-    while running:
-        on_progress(*_counts(parts, len(paths)))
-        (ended, *_), _ = ray.wait(list(running), num_returns=1)
-        name = running.pop(ended)
-        with errors_of_workers():
-            parts[name] = ray.get(ended)
     on_progress(*_counts(parts, len(paths)))
+    for name, colours in finish(running):
+        parts[name] = colours
+        on_progress(*_counts(parts, len(paths)))
     return np.concatenate([parts[name] for name in names])
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import ray
 import torch
 
-from distributed.cluster import errors_of_workers
+from distributed.cluster import finish
 from distributed.evaluation import FoldEvaluation, result_name
 from distributed.refits import Refit, refit_spec, score, train_and_predict
 from distributed.search import Record, pack_name
@@ -70,11 +70,8 @@ def score_on_test_folds(
         else:
             task = _score_pack.options(num_cpus=cpus, num_gpus=gpus)
             running[task.remote(pack, max(1, math.floor(cpus)))] = pack
-    while running:
-        (ended, *_), _ = ray.wait(list(running), num_returns=1)
-        with errors_of_workers():
-            ray.get(ended)
-        on_pack(running.pop(ended).records())
+    for pack, _ in finish(running):
+        on_pack(pack.records())
 
 
 def of_the_winner(job: FoldEvaluation) -> Record:

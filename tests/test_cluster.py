@@ -8,14 +8,24 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 
-from distributed.cluster import ClusterConfig, errors_of_workers, ray_session, total_resources
+from distributed.cluster import (
+    GRAPH_OPTIONS,
+    ClusterConfig,
+    errors_of_workers,
+    finish,
+    ray_session,
+    rows_of_graph,
+    total_resources,
+)
 from distributed.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -154,3 +164,41 @@ def test_a_workers_full_disk_is_one_and_its_bugs_stay_bugs() -> None:
         assert error.value.errno == errno.ENOSPC
         with pytest.raises(ray.exceptions.RayError, match="ZeroDivisionError: ours"), errors_of_workers():
             ray.get(call("bug"))
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_tasks_are_heard_as_they_end_and_a_users_error_is_raised_as_itself() -> None:
+    @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
+    def square(number: int) -> int:
+        if number < 0:
+            raise UserError(f"{number} is below zero")
+        return number * number
+
+    assert dict(finish({square.remote(number): number for number in range(4)})) == {0: 0, 1: 1, 2: 4, 3: 9}
+    with pytest.raises(UserError, match="^-1 is below zero$"):
+        list(finish({square.remote(-1): "a"}))
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_the_process_of_a_graph_ends_with_it_however_it_ends() -> None:
+    """Its actors belong to that process, so what they hold is free for the next graph."""
+
+    @ray.remote(**GRAPH_OPTIONS)  # type: ignore[untyped-decorator]
+    def graph(error: bool | None) -> Iterator[int]:
+        yield os.getpid()
+        if error:
+            raise UserError("the disk is full")
+        time.sleep(60 if error is None else 0)
+
+    whole = rows_of_graph(graph, False)
+    process = next(whole)
+    assert list(whole) == []
+    failing = rows_of_graph(graph, True)
+    failed = next(failing)
+    with pytest.raises(UserError, match="the disk is full"):
+        next(failing)
+    left = rows_of_graph(graph, None)
+    abandoned = next(left)
+    left.close()
+    gone = [psutil.Process(pid) for pid in (process, failed, abandoned) if psutil.pid_exists(pid)]
+    assert not psutil.wait_procs(gone, timeout=30)[1]
