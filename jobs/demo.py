@@ -32,7 +32,7 @@ def demo_experiment(dataset: str, data: Path, workspace: Path, seed: int) -> dic
         "tokens": {"pool": "space:2"},
         # Without the smallest batches: a third of the steps, and no fewer videos recognised.
         "search": {"configurations": 16, "pack": 8, "optimisation": {"batch_size": [16, 32]}},
-        "training": {"epochs": 20},
+        "training": {"epochs": 16},
     }
 
 

@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 import ray
+import torch
 
 from distributed.cluster import ClusterConfig, ray_session
 
@@ -25,15 +26,10 @@ if TYPE_CHECKING:
 WriteVideo = Callable[..., Path]
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
     """Torch on one thread: on a busy machine the threads of steps this small wait for each other far longer."""
-    import torch
-
-    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,15 +38,6 @@ def test_drawn_clips_hold_pixels_and_what_they_show() -> None:
     assert torch.equal(tubelets.pixels[11], drawn.pixels[1, 6:8])
     assert torch.equal(tubelets.parameters[11, 0], drawn.parameters[1, 3])
     assert tubelets.steps[11].tolist() == [3]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Many threads only get in each other's way where the matrices are so small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_a_few_rounds_lower_the_loss() -> None:

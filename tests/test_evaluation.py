@@ -23,8 +23,6 @@ from distributed.training import TrainingConfig
 from search_spaces.family import build_probe
 from tests.synthetic import NAMES, synthetic_tokens
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 WINNER: dict[str, Any] = {
     "trial": 3,
     "family": "attentive",

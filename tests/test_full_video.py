@@ -102,7 +102,7 @@ def test_failures_are_tried_again_and_too_many_stop_it(
 ) -> None:
     asked: list[list[int]] = []
 
-    def pieces(evaluation: FullVideoEvaluation, parts: list[int]) -> Iterator[dict[str, object]]:
+    def pieces(_: object, evaluation: FullVideoEvaluation, parts: list[int]) -> Iterator[dict[str, object]]:
         asked.append(parts)
         row = {"num_windows": 1, "first": 0, "windows": 1, "probabilities": [0.75, 0.25]}
         for part in parts:
@@ -110,7 +110,7 @@ def test_failures_are_tried_again_and_too_many_stop_it(
                 reason = "cut short" if part in (1, 4) and number == 0 else ""
                 yield {"part": part, "video_id": video, **row, "reason": reason}
 
-    monkeypatch.setattr("distributed.full_video._scored_pieces", pieces)
+    monkeypatch.setattr("distributed.full_video.rows_of_graph", pieces)
     evaluation = replace(evaluation, folder=Storage.at(tmp_path))
     with pytest.raises(UserError, match=r"2 of 24 videos could not be scored, and data.max_failures allows 1:\n  p1/"):
         evaluate_full_video(replace(evaluation, settings=replace(evaluation.settings, max_failures=0.05)), print)

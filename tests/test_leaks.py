@@ -5,7 +5,7 @@ Each kind of leak is planted on purpose, to show that the same test then fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
-import torch
 
 import distributed.folds
 from distributed.errors import UserError
@@ -46,15 +45,6 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledTokens, li
     manifest = synthetic_manifest()
     store = synthetic_store(tmp_path_factory.mktemp("leaks"), manifest)
     return label_tokens(manifest, store, FoldsConfig(count=3))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The numbers are few: more threads would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def shuffled(tokens: LabelledTokens, seed: int) -> LabelledTokens:

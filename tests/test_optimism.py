@@ -15,8 +15,6 @@ from distributed.storage import Storage
 from distributed.training import TrainingConfig
 from tests.synthetic import synthetic_tokens
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def configuration(trial: int, state: str = "complete", lr: float = 1e-2) -> dict[str, Any]:
     params = {"family": "linear", "lr": lr, "batch_size": 8, "linear.dropout": 0.1}

@@ -18,8 +18,6 @@ from distributed.training import TrainingConfig
 from search_spaces.family import build_probe
 from tests.synthetic import synthetic_tokens
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 PARAMS: dict[str, Any] = {"family": "linear", "lr": 1e-2, "batch_size": 8, "linear.dropout": 0.1}
 RECORD: dict[str, Any] = {"trial": 4, "family": "linear", "params": PARAMS}
 

@@ -5,11 +5,13 @@ from mlflow import MlflowClient
 
 from tests.tracking_records import shared_workspace
 from tracking.health import EXPERIMENT, write_problem
+from tracking.runs import Tracker
 from tracking.server import serve
 
 
 def test_a_server_is_written_to_and_left_without_a_run(tmp_path_factory: pytest.TempPathFactory) -> None:
     uri, artifacts = shared_workspace(tmp_path_factory)
+    Tracker(uri, "health", artifacts)  # a workspace's database is made before it is served
     with serve(uri, artifacts, 5700) as server:
         assert write_problem(server.url) is None
         assert write_problem(server.url) is None  # the experiment that is there is used again

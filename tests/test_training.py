@@ -3,7 +3,6 @@
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,6 @@ TRAIN, VALIDATION = np.arange(0, 70), np.arange(70, VIDEOS)
 NOBODY = np.array([], np.int64)
 LABELS: Rows = np.arange(VIDEOS) * 7 % CLASSES
 WHOLE = TrainingConfig(epochs=3, rungs=())
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """What a trial has; for operations this small, threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def tokens(views: int = 2) -> TensorTokens:
