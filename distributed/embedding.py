@@ -206,8 +206,13 @@ def _reopen_changed(store: TokenStore, manifest: Manifest) -> None:
         store.drop_parts(shard, parts)
 
 
+def allowed_failures(total: int, share: float) -> int:
+    """How many of `total` videos may fail: a share of them, but at least one unless it is 0."""
+    return max(1, int(share * total)) if share > 0 else 0
+
+
 def _check_failures(failures: Sequence[VideoFailure], total: int, share: float) -> None:
-    allowed = max(1, int(share * total)) if share > 0 else 0
+    allowed = allowed_failures(total, share)
     if len(failures) <= allowed:
         return
     listed = "\n".join(f"  {failure.video_id}: {failure.reason}" for failure in failures[:20])

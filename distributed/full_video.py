@@ -20,7 +20,7 @@ from pyarrow import parquet
 from pydantic import BaseModel, ConfigDict, Field
 
 from distributed.cluster import GRAPH_OPTIONS, rows_of_graph
-from distributed.embedding import encoder_pool, quiet_data_context
+from distributed.embedding import allowed_failures, encoder_pool, quiet_data_context
 from distributed.embedding_workers import EmbeddingSettings
 from distributed.encoders import check_weights, load_encoder
 from distributed.errors import UserError
@@ -130,7 +130,7 @@ def evaluate_full_video(evaluation: FullVideoEvaluation, on_progress: Callable[[
 
 
 def _check_failures(failures: Sequence[str], total: int, share: float) -> None:
-    allowed = max(1, int(share * total)) if share > 0 else 0
+    allowed = allowed_failures(total, share)
     if len(failures) > allowed:
         listed = "\n".join(f"  {failure}" for failure in failures[:20])
         raise UserError(

@@ -20,7 +20,6 @@ import psutil
 import pyarrow as pa
 import ray
 import torch
-from pyarrow import fs
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
@@ -30,6 +29,7 @@ from distributed.decoding import DecodedVideo, Decoder, DecodingConfig
 from distributed.encoders import EncoderConfig, check_weights, encoder_spec
 from distributed.errors import UserError
 from distributed.storage import Storage
+from distributed.video_folder import VideoFolder
 
 State = Literal["ok", "warning", "error"]
 _FEW_BYTES = 5 << 30
@@ -120,10 +120,9 @@ def _room(name: str, folder: Path) -> Check:
 def check_videos(root: str) -> Check:
     """Whether the folder of the videos is there."""
     try:
-        filesystem, path = fs.FileSystem.from_uri(root) if "://" in root else (fs.LocalFileSystem(), root)
-        there = filesystem.get_file_info(path).type == fs.FileType.Directory
-    except (OSError, pa.ArrowException) as error:
-        return Check("videos", "error", f"{root}: {error}", "correct data.root, or your rights there")
+        there = VideoFolder.at(root).is_folder
+    except UserError as error:
+        return Check("videos", "error", str(error))
     if not there:
         return Check("videos", "error", f"{root} is not a folder", "correct data.root")
     return Check("videos", "ok", f"{root} is there")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
 import torch
 import yaml
 from rich.console import Console
@@ -71,6 +72,13 @@ def open_context(experiment: Path, *overrides: str) -> Context:
 def open_store(context: Context) -> tuple[Manifest, TokenStore]:
     manifest = build_manifest(context.experiment.data)
     return manifest, context.store(manifest)
+
+
+def part_of(experiment: Path, rows: int = 8) -> pa.Table:
+    """The first videos of an experiment as the part that a decoding task is given."""
+    manifest, _ = open_store(open_context(experiment))
+    table = manifest.table.slice(0, rows).select(["video_id", "path"])
+    return table.append_column("part", pa.array([0] * rows, pa.int64()))
 
 
 def manifest_of(videos: Path) -> Manifest:

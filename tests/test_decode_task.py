@@ -7,24 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from distributed.decode_task import decode_part, fingerprint
 from distributed.decoding import DecodedVideo, Decoder
 from tests.conftest import WriteVideo
-from tests.small_road import open_context, open_store, write_experiment, write_faces
+from tests.small_road import open_context, part_of, write_experiment, write_faces
 
 
 @pytest.fixture
 def experiment(tmp_path: Path, write_video: WriteVideo) -> Path:
     return write_experiment(tmp_path, write_faces(tmp_path / "videos", write_video, actors=range(1, 2)))
-
-
-def part_of(experiment: Path, rows: int = 8) -> pa.Table:
-    manifest, _ = open_store(open_context(experiment))
-    table = manifest.table.slice(0, rows).select(["video_id", "path"])
-    return table.append_column("part", pa.array([0] * rows, pa.int64()))
 
 
 def test_a_decoded_part_holds_every_videos_frames_or_its_reason(experiment: Path) -> None:
