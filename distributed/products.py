@@ -1,18 +1,21 @@
-"""Products of a few rows with many tokens, near float32's accuracy from bfloat16's matrix units.
+"""Products of a few rows with many tokens, from bfloat16's matrix units without losing what they round away.
 
 On a CPU with bfloat16 instructions the product of bfloat16 matrices is several times as fast as one of float32, and
-its sums are float32 inside; but torch rounds the result to bfloat16's 8 bits. Adding the product once more to its own
-negated result leaves what the rounding took off, so that the two together hold about 16 bits: two products over
-tokens that lie in the cache by then. Rows of float32 are split the same way into two of bfloat16. Weights are not
-split: their rounding, 2⁻⁹ of each, is an error of the size that the tokens' own 16 bits have. Gradients do without
-either: their rounding is far below what one batch differs from the next.
+its sums are float32 inside; but torch rounds the result to bfloat16's 8 bits. What tokens share, which in real
+encoders is most of them, would drown the rest in that rounding. So it is taken off inside the product, where sums are
+float32 (as a bias, or as the matrix that a product is added to), and given back afterwards in float32: what is rounded
+is the small rest. Its error then is of the size of the tokens' own rounding to bfloat16.
 """
 
 import functools
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+# From how many tokens of a batch its common part is taken: it need not be exact, and few cost nothing.
+_SAMPLE = 1024
 
 
 @functools.cache
@@ -21,51 +24,63 @@ def has_fast_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def enters_as_it_is(tokens: Tensor) -> bool:
+    """Whether tokens enter products in the type they have."""
+    if tokens.dtype == torch.bfloat16:
+        return tokens.device.type == "cpu" and has_fast_bfloat16()
+    return tokens.dtype != torch.float16
+
+
 def operand(tokens: Tensor) -> Tensor:
     """Tokens as they enter products: bfloat16 as it is where that is fast, anything else at least float32."""
-    if tokens.dtype == torch.bfloat16 and tokens.device.type == "cpu" and has_fast_bfloat16():
-        return tokens
-    return tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+    return tokens if enters_as_it_is(tokens) else tokens.float()
 
 
-def exact_rows(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Rows in `dtype`, followed by what rounding to it took off, if it did."""
-    main = rows.to(dtype)
-    return (main, (rows - main).to(dtype)) if dtype == torch.bfloat16 else (main,)
+def common_part(tokens: Tensor) -> Tensor:
+    """About what the tokens [B, N, D] of a batch share: the mean of a few, [D] in the type they enter products."""
+    flat = tokens.flatten(0, 1)
+    sample = operand(flat[:: -(-len(flat) // _SAMPLE)])
+    # A product, as a mean would make a wide copy of the sample; that 1/n is rounded does no harm.
+    return (sample.new_full((1, len(sample)), 1 / len(sample)) @ sample)[0]
 
 
-def rounded(weights: Tensor, tokens: Tensor) -> Tensor:
-    """Weights in the type of the tokens they meet."""
-    return weights.to(tokens.dtype)
+@dataclass(frozen=True)
+class Rows:
+    """Rows [R, D], or [b, R, D] of each video, ready to meet standardised tokens.
 
-
-def dots(tokens: Tensor, rows: tuple[Tensor, ...]) -> Tensor:
-    """Tokens [b, n, D] times rows [R, D], or [b, R, D] of each video -> float[b, R, n], contiguous.
-
-    `rows` are a main part and what `exact_rows` adds to it; without the latter, the product is left as it is rounded.
+    They are free of a mean, which no standardised token sees. `bias` takes their product with the common part of the
+    tokens off, `back` gives it back as it is before `main` and `bias` are rounded.
     """
-    if tokens.dtype != torch.bfloat16:
-        return torch.matmul(rows[0], tokens.transpose(1, 2))
-    shared, count = rows[0].ndim == 2, rows[0].shape[-2]
-    if not shared and len(tokens) > 1:
-        each = [dots(one[None], tuple(part[i] for part in rows)) for i, one in enumerate(tokens)]
-        return torch.cat(each)
-    flat, parts = tokens.flatten(0, 1), [part if shared else part[0] for part in rows]
-    products = F.linear(flat, torch.cat(parts))
-    main = products[:, :count]
-    result = main.float()
-    if len(parts) > 1:
-        result += torch.addmm(main, flat, parts[0].T, beta=-1)
-        result += products[:, count:]
-    return result.view(*tokens.shape[:2], count).transpose(1, 2).contiguous()
+
+    main: Tensor
+    bias: Tensor
+    back: Tensor
+
+    @classmethod
+    def of(cls, rows: Tensor, common: Tensor) -> "Rows":
+        """Rows float[..., R, D] for tokens that have `common`, [D], in common."""
+        centred = rows - rows.mean(dim=-1, keepdim=True)
+        main, shared = centred.to(common.dtype), common.to(rows.dtype)
+        taken = main.to(rows.dtype) @ shared
+        bias = -taken.to(common.dtype)
+        return cls(main, bias, (centred @ shared - taken - bias)[..., None])
+
+    def on(self, tokens: Tensor, rstd: Tensor) -> Tensor:
+        """Their products with tokens [b, n, D], standardised with rstd float[b, 1, n] -> float[b, R, n], contiguous."""
+        result = rstd.new_empty((len(tokens), self.main.shape[-2], tokens.shape[1]))
+        if self.main.ndim == 2:
+            products = F.linear(tokens.flatten(0, 1), self.main, self.bias).view(*tokens.shape[:2], -1)
+            torch.add(products.transpose(1, 2), self.back, out=result)
+        else:
+            for video, main, bias, back, own in zip(tokens, self.main, self.bias, self.back, result, strict=True):
+                torch.add(F.linear(video, main, bias).T, back, out=own)
+        return result.mul_(rstd)
 
 
-def mixture(weights: Tensor, tokens: Tensor, *, onto: Tensor, exact: bool) -> None:
-    """Add weights [b, R, n] times tokens [b, n, D], both of one type, onto float[b, R, D]."""
-    if tokens.dtype != torch.bfloat16:
-        onto.baddbmm_(weights, tokens)
-        return
-    product = torch.bmm(weights, tokens)
-    onto += product
-    if exact:
-        onto += torch.baddbmm(product, weights, tokens, beta=-1)
+def mixture(weights: Tensor, tokens: Tensor, common: Tensor, sums: Tensor) -> Tensor:
+    """Weights [b, R, n] times tokens [b, n, D], both of one type -> float[b, R, D].
+
+    `common`: about what the tokens share, [D]; `sums`: the sums of the weights, float[b, R, 1].
+    """
+    taken = (sums * -common.to(sums.dtype)).to(tokens.dtype)
+    return torch.baddbmm(taken, weights, tokens).to(sums.dtype).sub_(taken)

@@ -2,15 +2,15 @@
 
 Every token is standardised over its D features, every query row attends over the tokens by a softmax, and the
 readout is the weighted mean of the standardised tokens. Tokens are used as they lie in the store: with x̂ =
-(x - mean)·rstd the logits are rstd·(q·x - mean·Σq) and the readout is Σ (a·rstd)·x - Σ a·rstd·mean, so that
-only products with raw tokens remain. They are walked through in pieces of N with a running softmax (Milakov and
-Gimelshein, "Online normalizer calculation for softmax", 2018); the backward pass uses the weights of the forward
+(x - mean)·rstd the logits are rstd·(q·x - mean·Σq), of which a q without a mean leaves rstd·q·x, and the readout is
+Σ (a·rstd)·x - Σ a·rstd·mean, so that only products with raw tokens remain. They are walked through in pieces, as large
+as the weights of all rows allow, each with a softmax of its own whose normaliser says its share in the whole (Milakov
+and Gimelshein, "Online normalizer calculation for softmax", 2018); the backward pass uses the weights of the forward
 pass as far as they were worth their memory, and computes the others again (Dao et al., "FlashAttention", 2022).
 Batches that fit a processor's cache are standardised once and kept.
 
-Against double precision, with bfloat16 tokens on a CPU: the readout is within 1e-3 of its norm, most often within
-1e-4, and the gradient of the queries within 1e-2 of its own, most often within 5e-3 (`distributed.products` says
-why); with other tokens both are within 1e-5.
+With bfloat16 tokens on a CPU, products are rounded (`distributed.products`); logits and gradients of an attentive probe
+are nearer to double precision than those of the same classifier in bfloat16. With other tokens both are within 1e-5.
 """
 
 from collections import deque
@@ -23,15 +23,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distributed.products import dots, exact_rows, mixture, operand, rounded
+from distributed.products import Rows, common_part, enters_as_it_is, mixture, operand
 
 EPS = 1e-5
 # A batch whose standardised copy is smaller than this is kept whole.
 _WHOLE_BYTES = {"cpu": 8 * 2**20, "cuda": 2 * 2**30}
-# A piece: its tokens, and what the queries make of them.
-_PIECE_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20}
-# Of the tokens' bytes, what weights kept for the backward pass may take, three results' bytes taken off.
-_KEPT_SHARE = 1 / 8
+# A piece: what the queries make of its tokens, and a wider copy of them where products need one.
+_PIECE_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
+# Of the tokens' bytes, what a readout may take: three results, a piece, and weights kept for the backward pass.
+_SHARE = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -144,32 +144,9 @@ class _Piece:
     rstd: Tensor
 
     def sums(self, weights: Tensor) -> Tensor:
-        """Of weights [b, R, n] that hold rstd as a factor: their sums without it, and times the mean, [b, R, 2]."""
-        factors = torch.cat([self.rstd.reciprocal(), self.mean], dim=1).transpose(1, 2)
-        return torch.bmm(weights.to(factors.dtype), factors)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Query rows made free of a mean, which no standardised token sees, so that sums with raw tokens stay small."""
-
-    rows: tuple[Tensor, ...]
-    offset: Tensor
-
-    @classmethod
-    def of(cls, rows: Tensor, like: Tensor, *, exact: bool) -> "_Rows":
-        """Rows float[..., R, D] in the type of `like`; `exact`: with what rounding to it takes off."""
-        centred = rows - rows.mean(dim=-1, keepdim=True)
-        parts = exact_rows(centred, like.dtype) if exact else (centred.to(like.dtype),)
-        return cls(parts, torch.stack([part.sum(dim=-1, keepdim=True, dtype=rows.dtype) for part in parts]).sum(dim=0))
-
-    def on(self, piece: _Piece) -> Tensor:
-        """Their products with the standardised tokens of a piece, float[b, R, n]."""
-        return dots(piece.tokens, self.rows).sub_(self.offset * piece.mean).mul_(piece.rstd)
-
-    def times(self, readout: Tensor) -> Tensor:
-        """Each row's product with its own row of a readout [b, R, D] -> float[b, R, 1]."""
-        return (self.rows[0] * readout).sum(dim=-1, keepdim=True)
+        """Of weights [b, R, n] that hold rstd as a factor: their sums without it, times the mean, and plain."""
+        factors = torch.cat([self.rstd.reciprocal(), self.mean, torch.ones_like(self.mean)], dim=1)
+        return torch.bmm(weights.to(factors.dtype), factors.transpose(1, 2))
 
 
 class _PiecewiseReadout(torch.autograd.Function):
@@ -178,62 +155,71 @@ class _PiecewiseReadout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tokens: Tensor, mean: Tensor, rstd: Tensor, queries: Tensor, keep: bool) -> Tensor:
         size = (len(tokens), len(queries))
-        top = mean.new_full((*size, 1), -torch.inf)
+        normaliser = mean.new_full((*size, 1), -torch.inf)
         sums = mean.new_zeros((*size, 2))
         result = mean.new_zeros((*size, tokens.shape[-1]))
-        budget = int(_KEPT_SHARE * tokens.nbytes) - 3 * result.nbytes if keep else 0
-        kept: deque[tuple[Tensor, Tensor] | None] = deque()
-        rows = None
+        common = common_part(tokens)
+        rows = Rows.of(queries, common)
+        budget = int(_SHARE * tokens.nbytes) - 3 * result.nbytes - _limit(_PIECE_BYTES, tokens) if keep else 0
+        normalisers: list[Tensor] = []
+        kept: deque[Tensor | None] = deque()
         for piece in _pieces(tokens, mean, rstd, len(queries)):
-            rows = rows or _Rows.of(queries, piece.tokens, exact=True)
             at = piece.videos
-            logits = rows.on(piece)
-            new_top = torch.maximum(top[at], logits.amax(dim=-1, keepdim=True))
-            # The normaliser counts the weights as they are rounded.
-            weights = rounded(logits.sub_(new_top).exp_().mul_(piece.rstd), piece.tokens)
-            shrink = (top[at] - new_top).exp_()
-            sums[at] = sums[at] * shrink + piece.sums(weights)
-            result[at] *= shrink
-            mixture(weights, piece.tokens, onto=result[at], exact=True)
-            top[at] = new_top
+            weights, normaliser_here = _weights(rows, piece)
+            normaliser_now = torch.logaddexp(normaliser[at], normaliser_here)
+            shrink, share = (normaliser[at] - normaliser_now).exp_(), (normaliser_here - normaliser_now).exp_()
+            sums_here = piece.sums(weights)
+            mixed = mixture(weights, piece.tokens, common, sums_here[..., 2:])
+            result[at] = result[at].mul_(shrink).addcmul_(mixed, share)
+            sums[at] = sums[at] * shrink + sums_here[..., :2] * share
+            normaliser[at] = normaliser_now
             budget -= weights.nbytes
-            kept.append((weights, new_top) if budget >= 0 else None)
+            kept.append(weights if budget >= 0 else None)
+            normalisers.append(normaliser_here)
+        # The sum of the weights counts them as they are rounded.
         result = result.sub_(sums[..., 1:]).div_(sums[..., :1])
-        ctx.save_for_backward(tokens, mean, rstd, queries, result, top + sums[..., :1].log())
-        ctx.kept = kept
+        ctx.save_for_backward(tokens, mean, rstd, queries, result, normaliser + sums[..., :1].log(), common)
+        ctx.normalisers, ctx.kept = normalisers, kept
         return result
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, None, Tensor, None]:
-        tokens, mean, rstd, queries, result, normaliser = ctx.saved_tensors
-        kept: deque[tuple[Tensor, Tensor] | None] = ctx.kept
-        total, rows = torch.zeros_like(queries), None
+        tokens, mean, rstd, queries, result, normaliser, common = ctx.saved_tensors
+        kept: deque[Tensor | None] = ctx.kept
+        normalisers = iter(ctx.normalisers)
+        rows = Rows.of(queries, common)
+        total = torch.zeros_like(queries)
         for at, pieces in groupby(_pieces(tokens, mean, rstd, len(queries)), lambda piece: piece.videos):
-            by_video, sums, slopes = torch.zeros_like(result[at]), torch.zeros_like(result[at, :, :2]), None
+            slopes = Rows.of(grads[0][at], common)
+            centre = (grads[0][at] * result[at]).sum(dim=-1, keepdim=True)
             for piece in pieces:
-                if slopes is None:
-                    slopes = _Rows.of(grads[0][at], piece.tokens, exact=False)
-                    centre = slopes.times(result[at])
                 known = kept.popleft() if kept else None  # let go as soon as it is used
-                if known is None:
-                    rows = rows or _Rows.of(queries, piece.tokens, exact=True)
-                    weights = rows.on(piece).sub_(normaliser[at]).exp_().mul_(piece.rstd)
-                else:
-                    weights = known[0] * (known[1] - normaliser[at]).exp_()
-                pulls = rounded(slopes.on(piece).sub_(centre).mul_(weights), piece.tokens)
-                sums += piece.sums(pulls)
-                mixture(pulls, piece.tokens, onto=by_video, exact=False)
-            # Pulls add up to nothing but for their rounding, which the common part of all tokens must not see.
-            by_video.sub_(sums[..., 1:]).addcmul_(sums[..., :1], result[at], value=-1)
-            total += by_video.sum(dim=0)
+                weights = _weights(rows, piece)[0] if known is None else known
+                pulls = slopes.on(piece.tokens, piece.rstd).sub_(centre).mul_(weights).to(weights.dtype)
+                sums = piece.sums(pulls)
+                part = mixture(pulls, piece.tokens, common, sums[..., 2:]).sub_(sums[..., 1:2])
+                # Pulls add up to nothing but for their rounding, which the common part of all tokens must not see.
+                part.addcmul_(sums[..., :1], result[at], value=-1)
+                total += part.mul_((next(normalisers) - normaliser[at]).exp_()).sum(dim=0)
         return None, None, None, total, None
+
+
+def _weights(rows: Rows, piece: _Piece) -> tuple[Tensor, Tensor]:
+    """The softmax within a piece times rstd, [b, R, n] in the type of the tokens, and its normaliser's log."""
+    logits = rows.on(piece.tokens, piece.rstd)
+    top = logits.amax(dim=-1, keepdim=True)
+    weights = logits.softmax(dim=-1)
+    # The largest weight is exp(top - normaliser).
+    normaliser = top - weights.amax(dim=-1, keepdim=True).log()
+    return weights.mul_(piece.rstd).to(piece.tokens.dtype), normaliser
 
 
 def _pieces(tokens: Tensor, mean: Tensor, rstd: Tensor, num_rows: int) -> Iterator[_Piece]:
     """Contiguous pieces: several whole videos where these are short, else parts of one."""
     videos, count, dim = tokens.shape
-    limit = _limit(_PIECE_BYTES, tokens)
-    length = max(1, min(limit // (dim * _wide_type(tokens).itemsize // 2), limit // (96 * num_rows)))
+    # A row and token takes 12 bytes: logits, the softmax, and both products as they are rounded.
+    each = 12 * num_rows if enters_as_it_is(tokens) else max(12 * num_rows, dim * _wide_type(tokens).itemsize)
+    length = max(1, _limit(_PIECE_BYTES, tokens) // each)
     step = max(1, length // max(1, count))
     for first in range(0, videos, step):
         at = slice(first, min(first + step, videos))

@@ -90,19 +90,26 @@ class _CrossAttention(nn.Module):
         self.kv = linear(dim, 2 * dim, stream, std=INIT_STD)
         self.proj = linear(dim, dim, stream, std=INIT_STD)
         self.drop = Dropout(dropout, stream)
+        self._values: Tensor | None = None
+
+    def _halves(self) -> tuple[Tensor, Tensor]:
+        """The projections to keys and to values, float[H, D/H, D] each."""
+        keys, values = self.kv.weight.view(2, self.heads, -1, self.kv.in_features).unbind()
+        return keys, values
 
     def rows(self, query_tokens: Tensor) -> Tensor:
         """Query tokens float[Q, D] -> float[Q, H, D], the queries moved before the key projection."""
-        dim = query_tokens.shape[-1]
-        width = dim // self.heads
+        keys, values = self._halves()
+        # Cut once a step: each cut's gradient is a whole `kv.weight` of mostly zeros.
+        self._values = values if values.requires_grad else None
+        width = keys.shape[1]
         queries = self.q(query_tokens).view(-1, self.heads, width).transpose(0, 1) / math.sqrt(width)
-        keys = self.kv.weight[:dim].view(self.heads, width, dim)
         return torch.bmm(queries, keys).transpose(0, 1)
 
     def values(self, pooled: Tensor) -> Tensor:
         """Weighted means of tokens float[B, Q, H, D] -> the attention's output float[B, Q, D]."""
         batch, queries, heads, dim = pooled.shape
-        weight = self.kv.weight[dim:].view(heads, dim // heads, dim)
+        weight, self._values = self._halves()[1] if self._values is None else self._values, None
         by_head = pooled.reshape(-1, heads, dim).transpose(0, 1)
         values = torch.bmm(by_head, weight.transpose(1, 2)).transpose(0, 1).reshape(batch, queries, dim)
         output: Tensor = self.drop(self.proj(values + self.kv.bias[dim:]))

@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from distributed import products
 from distributed import readout as module
+from distributed.benchmark_probe import PlainClassifier
+from distributed.prediction import pack_logits
 from distributed.readout import (
     PreparedTokens,
     TokenStatistics,
@@ -17,6 +20,7 @@ from distributed.readout import (
     standardise,
     token_statistics,
 )
+from search_spaces.attentive import AttentiveProbe
 
 
 def plain(tokens: Tensor, queries: Tensor) -> Tensor:
@@ -35,16 +39,9 @@ def in_pieces(tokens: Tensor) -> PreparedTokens:
 
 @pytest.fixture(params=["parts of a video", "whole videos"])
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces of 13 tokens for the tokens of `example`, so that 50 tokens take four, the last one shorter; or of all.
-
-    Either way, the forward pass keeps the first piece for the backward pass and not the last.
-    """
-    if request.param == "parts of a video":
-        monkeypatch.setitem(module._PIECE_BYTES, "cpu", 13 * 96 * 5)
-        monkeypatch.setattr(module, "_KEPT_SHARE", 0.36)
-    else:
-        monkeypatch.setitem(module._PIECE_BYTES, "cpu", 2 * 50 * 96 * 5)
-        monkeypatch.setattr(module, "_KEPT_SHARE", 0.45)
+    """Pieces of 13 tokens for the tokens of `example`, so that 50 tokens take four, the last one shorter; or of all."""
+    tokens = 13 if request.param == "parts of a video" else 2 * 50
+    monkeypatch.setitem(module._PIECE_BYTES, "cpu", tokens * 12 * 5)
 
 
 def example(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -70,13 +67,65 @@ def test_readout_and_gradient_equal_the_plain_form(
     (result * weight).sum().backward()  # type: ignore[no-untyped-call]
     (expected * weight.double()).sum().backward()  # type: ignore[no-untyped-call]
     assert mine.grad is not None and truth.grad is not None
+    # Rounding to 8 bits meets few features and few tokens here, over which its errors would cancel.
     products_round = form is in_pieces and dtype == torch.bfloat16
-    assert distance(result, expected) < (1e-3 if products_round else 1e-6)
+    assert distance(result, expected) < (1e-2 if products_round else 1e-6)
     assert distance(mine.grad, truth.grad) < (1e-2 if products_round else 1e-6)
 
 
-def distance(mine: Tensor, truth: Tensor) -> float:
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_that_were_kept_and_those_computed_again_are_the_same(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, queries = example(dtype)
+    grads = []
+    for share in (0, 100):
+        monkeypatch.setattr(module, "_SHARE", share)
+        mine = queries.clone().requires_grad_()
+        readout(in_pieces(tokens), mine).square().sum().backward()  # type: ignore[no-untyped-call]
+        assert mine.grad is not None
+        grads.append(mine.grad)
+    assert torch.equal(*grads)
+
+
+@pytest.mark.parametrize("sharpness", [1, 30, 300])
+def test_bfloat16_costs_a_probe_less_than_it_costs_the_plain_classifier(sharpness: int) -> None:
+    """Logits and gradients of both against double precision, from tokens that share a large part."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(2, 1000, 96, generator=generator) * torch.linspace(0.5, 2, 1000)[:, None]
+    tokens = (tokens + 4 * torch.randn(96, generator=generator)).to(torch.bfloat16)
+    probe = AttentiveProbe(96, 8, heads=4, seed=0)
+    with torch.no_grad():
+        probe.pooler.query_tokens.mul_(sharpness)
+    truth, coarse = (plain_classifier(probe).to(kind) for kind in (torch.float64, torch.bfloat16))
+    mine = [pack_logits([probe], in_pieces(tokens))[0], probe.pooler.cross_attention_block.xattn.kv.weight]
+    exact = [truth(tokens.double()), truth.kv.weight]
+    rough = [coarse(tokens), coarse.kv.weight]
+    for logits, _ in (mine, exact, rough):
+        torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
+    assert distance(mine[0], exact[0]) < 0.2 * distance(rough[0], exact[0])
+    assert distance(mine[1].grad, exact[1].grad) < distance(rough[1].grad, exact[1].grad)
+
+
+def plain_classifier(probe: AttentiveProbe) -> PlainClassifier:
+    """The same weights in the classifier that computes keys and values of every token."""
+    names = {"query": "pooler.query_tokens", "mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"}
+    weights = {
+        key.split("cross_attention_block.")[-1].replace("xattn.", ""): w for key, w in probe.state_dict().items()
+    }
+    model = PlainClassifier(probe.linear.in_features, probe.pooler.cross_attention_block.xattn.heads)
+    own = {}
+    for key in model.state_dict():
+        place = next((key.replace(mine, theirs) for mine, theirs in names.items() if key.startswith(mine)), key)
+        own[key] = weights[place]
+    model.load_state_dict(own)
+    return model
+
+
+def distance(mine: Tensor | None, truth: Tensor | None) -> float:
     """Of the whole, relative to the truth's norm."""
+    assert mine is not None and truth is not None
     return float(((mine.double() - truth).norm() / truth.norm()).detach())
 
 
@@ -87,7 +136,7 @@ def test_what_all_tokens_share_costs_no_accuracy() -> None:
     tokens = (tokens + 10 * torch.linspace(-1, 1, 24) + 20).to(torch.bfloat16)
     mine, truth = queries.clone().requires_grad_(), queries.double().requires_grad_()
     result, expected = readout(in_pieces(tokens), mine), plain(tokens, truth)
-    assert distance(result, expected) < 5e-4
+    assert distance(result, expected) < 3e-3
     result.square().sum().backward()  # type: ignore[no-untyped-call]
     expected.square().sum().backward()  # type: ignore[no-untyped-call]
     assert mine.grad is not None and truth.grad is not None
@@ -97,6 +146,7 @@ def test_what_all_tokens_share_costs_no_accuracy() -> None:
 def test_memory_beside_the_tokens_stays_below_15_percent(monkeypatch: pytest.MonkeyPatch) -> None:
     """4,608 tokens, 64 rows and a quarter of a piece: all shares are those of 18,432 tokens and 256 rows."""
     monkeypatch.setitem(module._PIECE_BYTES, "cpu", module._PIECE_BYTES["cpu"] // 4)
+    monkeypatch.setattr(products, "_SAMPLE", products._SAMPLE // 4)
     tokens = torch.randn(2, 4608, 1280).to(torch.bfloat16)
     queries = (0.02 * torch.randn(64, 1280)).requires_grad_()
     prepared = in_pieces(tokens)
