@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 
 CHROMIUM = Path("/usr/bin/chromium")
 SCREENSHOTS = Path(__file__).parent.parent / "build" / "screenshots"  # kept for people, not for git
-SIZES = {"wide": (1280, 900), "phone": (390, 844)}  # CSS pixels
+SIZES = {"wide": (1280, 900), "phone": (390, 844), "desk": (1680, 1050)}  # CSS pixels
 _QUIET = ("background-networking", "quic", "component-update", "sync", "gpu")
 ARGUMENTS = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in _QUIET)]
 # The contrast of every text that is seen with what lies behind it, as WCAG 2 counts it; the worst first.
@@ -53,7 +53,8 @@ class Tab:
 
         def on_request(request: Request) -> None:
             address = urlsplit(request.url)
-            self.hosts.add(address.hostname or address.scheme)
+            if address.scheme not in ("blob", "data"):  # what the page holds itself
+                self.hosts.add(address.hostname or address.scheme)
 
         self.page.on("console", on_console)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))

@@ -20,6 +20,8 @@ import torch
 from distributed.cluster import ClusterConfig, ray_session
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from tests.cluster_head import Head
     from tests.finished_run import FinishedRun
     from tests.served import Served
@@ -78,6 +80,15 @@ def served(finished_run: FinishedRun, tmp_path_factory: pytest.TempPathFactory) 
 
     with serve_dashboards(finished_run, tmp_path_factory.mktemp("served")) as dashboards:
         yield dashboards
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium for one file: its event loop would be in the way of others."""
+    from tests.browser import start_browser
+
+    with start_browser() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
