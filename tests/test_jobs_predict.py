@@ -49,7 +49,6 @@ def test_wishes_that_do_not_fit_are_refused_before_anything_is_loaded() -> None:
         (Asked(windows=True, stride=0), 1, "must be at least 1"),
         (Asked(windows=True, annotate=Path("a.mp4")), 2, "take one video, and 2 are given"),
         (Asked(windows=True, timeline=Path("a.svg")), 1, "let its name end in .png"),
-        (Asked(form="xml"), 1, "choose one of table, json, csv"),
     ]:
         with pytest.raises(UserError, match=message):
             asked.check(num)
