@@ -35,6 +35,7 @@ th { font-weight: 600; vertical-align: bottom; line-height: 1.3; min-width: 3.2r
 .test + :not(.test) { padding-left: .7rem; }
 td.n { white-space: pre; }
 .keep { white-space: nowrap; }
+td.list { min-width: 9rem; }
 td.long { min-width: 22rem; }
 .test { background: color-mix(in srgb, var(--accent) 9%, transparent); padding-left: .7rem;
   padding-right: .7rem; }
