@@ -115,23 +115,24 @@ def test_a_sweep_lands_there_whole_and_no_secret_anywhere(
     member: dict[str, str],
     finished_run: FinishedRun,
     stranger: Path,
+    tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     write_credentials(stranger, member)
     caplog.set_level("DEBUG")
-    with finished_run.changed(f"tracking.uri={team.url}") as context:
-        for stage in STAGES[2:]:
-            run_stage(context, stage)
+    context = finished_run.copied(tmp_path, f"tracking.uri={team.url}")
+    for stage in STAGES[2:]:
+        run_stage(context, stage)
+    printed = "".join(capfd.readouterr()) + caplog.text + said(context)
     query = "SELECT t.value, count(*) FROM tags t WHERE t.key = 'level' GROUP BY t.value"
     with psycopg2.connect(**{n: team.environment[v] for n, v in _CONNECTION.items()}) as connection:
         with connection.cursor() as cursor:
             cursor.execute(query)
             assert dict(cursor.fetchall()) == {"sweep": 1, "fold": FOLDS, "probe": FOLDS * CONFIGURATIONS}
-    kept = dict(everything_kept(team, finished_run.workspace))
+    kept = dict(everything_kept(team, tmp_path / "w"))
     reports = [key for key in kept if key.startswith("artifacts/") and key.endswith("/report.html")]
     assert len(reports) == 1 and team.url.encode() in kept[reports[0]]
-    printed = "".join(capfd.readouterr()) + caplog.text + said(context)
     for secret in [*team.secrets, member["MLFLOW_TRACKING_PASSWORD"]]:
         assert secret not in printed
         assert [name for name, content in kept.items() if secret.encode() in content] == []

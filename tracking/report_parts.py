@@ -64,7 +64,7 @@ class ReportData:
 
 @dataclass(frozen=True)
 class Column:
-    """`kind`: CSS classes of its cells; n number, test a score, id a name, list of names, long text, keep on one line."""
+    """`kind`: CSS classes of its cells; n number, test a score, id a name, list names, long text, keep on one line."""
 
     name: str
     kind: str = ""
