@@ -9,8 +9,6 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from optuna_dashboard import wsgi
-
 from distributed.errors import UserError
 from distributed.folds import FoldsConfig, make_folds
 from distributed.manifest import Manifest
@@ -63,6 +61,8 @@ class _Quiet(WSGIRequestHandler):
 @contextmanager
 def study_server(folds: list[SweptFold], port: int) -> Iterator[str]:
     """The address of the dashboard; what a running sweep adds is there with the next request."""
+    from optuna_dashboard import wsgi  # importing it draws random numbers and sets variables
+
     studies, lock = SweepStudies(folds), threading.Lock()
     pages = wsgi(studies.storage)
 
