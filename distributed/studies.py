@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,6 +38,10 @@ class SweepStudies:
         self._studies = [
             optuna.create_study(storage=self.storage, study_name=fold.name, direction="maximize") for fold in folds
         ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            for study in self._studies:
+                study.set_metric_names(["inner validation UAR"])
         self._known: list[set[int]] = [set() for _ in folds]
 
     def refresh(self) -> None:

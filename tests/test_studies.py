@@ -53,7 +53,7 @@ def test_a_study_holds_what_the_packs_hold_and_grows_with_them(tmp_path: Path) -
     studies = SweepStudies([fold])
     (study,) = [optuna.load_study(study_name="small fold 0", storage=studies.storage)]
     studies.refresh()
-    assert study.trials == []
+    assert study.trials == [] and study.metric_names == ["inner validation UAR"]
     add_pack(fold, 0, record(0, "complete", 0.4), record(1, "pruned", 0.2))
     add_pack(fold, 2, record(4, "complete", 0.9), record(5, "complete", 0.8))
     studies.refresh()

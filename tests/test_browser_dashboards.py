@@ -1,4 +1,4 @@
-"""MLflow's pages in a real browser, as `fersweep dashboard` serves them: the way from the experiment to a model.
+"""What `fersweep dashboard` serves, in a real browser: the way from the experiment to a model, and a search.
 
 Runs are known by their ids and tags, so that their names may change. Pictures are kept in build/screenshots.
 """
@@ -116,6 +116,18 @@ def test_the_registered_model_is_there_with_its_version(tab: Tab, finished_run: 
     tab.page.get_by_role("link", name=f"Version {version.version}", exact=True).first.click()
     expect(tab.page.get_by_text(f"Version {version.version}").first).to_be_visible()
     tab.keep("model")
+
+
+def test_optunas_dashboard_draws_a_search(browser: Browser, served: Served) -> None:
+    with open_tab(browser, "optuna", size="desk") as tab:
+        tab.page.set_default_timeout(PATIENCE_MS)
+        tab.page.goto(served.optuna)
+        tab.page.get_by_text("small fold 0").first.click()
+        tab.page.locator(".js-plotly-plot .scatterlayer .trace").first.wait_for()
+        expect(tab.page.get_by_text("inner validation UAR").first).to_be_visible()
+        expect(tab.page.get_by_text("linear.dropout").first).to_be_visible()  # among the importances
+        tab.keep("search")
+        assert tab.problems == [] and tab.hosts == {"127.0.0.1"}
 
 
 def client_of(finished: FinishedRun) -> MlflowClient:
