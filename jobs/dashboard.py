@@ -6,6 +6,7 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
@@ -97,7 +98,7 @@ def _ray(address: str, console: Console) -> list[str]:
 
 
 def _moved(url: str, wanted: int) -> str:
-    return "" if f":{wanted}" in url else f"; port {wanted} is busy"
+    return "" if urlsplit(url).port == wanted else f"; port {wanted} is busy"
 
 
 def _say(console: Console, text: str) -> None:

@@ -103,7 +103,7 @@ HTML = """
 {{ table(t) }}{% endif %}
 {% endfor %}
 {% if section.code %}<details><summary>{{ section.code_title }}</summary>
-<pre>{{ section.code }}</pre></details>{% endif %}
+<pre>{{ section.code | escape }}</pre></details>{% endif %}
 {% if section.folded %}</details>{% endif %}
 </section>
 {% endfor %}
