@@ -34,18 +34,24 @@ def fold(runs: dict[str, Run]) -> Run:
     return next(run for run in runs.values() if run.data.tags.get("level") == "fold")
 
 
-@pytest.fixture
-def tab(browser: Browser, served: Served) -> Iterator[Tab]:
-    """The table of runs, as the dashboard's own address opens it."""
+@pytest.fixture(scope="module")
+def window(browser: Browser, served: Served) -> Iterator[Tab]:
+    """One for all tests: the pages' programs are read once."""
     with open_tab(browser, "mlflow", size="desk") as opened:
         opened.page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
         news = opened.page.get_by_role("dialog")  # that MLflow shows who is here for the first time
         opened.page.add_locator_handler(news, lambda: opened.page.keyboard.press("Escape"))
-        opened.page.goto(served.runs)
-        opened.page.locator("[role=row] a[href*='/runs/']").first.wait_for()
         yield opened
         assert opened.hosts == {"127.0.0.1"}, "MLflow's pages ask other machines"
+
+
+@pytest.fixture
+def tab(window: Tab, served: Served) -> Tab:
+    """The table of runs, as the dashboard's own address opens it."""
+    window.page.goto(served.runs)
+    window.page.locator("[role=row] a[href*='/runs/']").first.wait_for()
+    return window
 
 
 def shown_runs(tab: Tab) -> list[str]:
@@ -65,6 +71,8 @@ def sort_by_score(tab: Tab) -> None:
 
 
 def open_run(tab: Tab, run: Run) -> None:
+    """By its link in the sorted table, which lists the runs below the sweep too."""
+    tab.page.goto(f"{tab.page.url.split('&')[0]}&orderByKey=metrics.%60{SCORE}%60&orderByAsc=false")
     tab.page.locator(f"[role=row] a[href*='/runs/{run.info.run_id}']").first.click()
     expect(tab.page.get_by_role("heading", name=run.info.run_name)).to_be_visible()
 
@@ -78,7 +86,6 @@ def test_sorted_by_the_score_the_best_runs_stand_above(tab: Tab, runs: dict[str,
 
 
 def test_a_fold_leads_to_its_configurations_and_says_what_it_is(tab: Tab, runs: dict[str, Run], fold: Run) -> None:
-    sort_by_score(tab)
     open_run(tab, fold)
     children = {run for run, found in runs.items() if found.data.tags.get("mlflow.parentRunId") == fold.info.run_id}
     assert len(children) == CONFIGURATIONS
@@ -94,7 +101,6 @@ def test_a_fold_leads_to_its_configurations_and_says_what_it_is(tab: Tab, runs: 
 
 def test_a_fold_shows_its_confusion_matrix(tab: Tab, finished_run: FinishedRun, fold: Run) -> None:
     picture = next(path for path in artifacts(finished_run, fold) if re.search(r"confusion.*\.png$", path))
-    sort_by_score(tab)
     open_run(tab, fold)
     tab.page.get_by_role("tab", name="Artifacts").click()
     for part in PurePosixPath(picture).parts:
