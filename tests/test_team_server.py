@@ -10,6 +10,7 @@ import secrets
 import subprocess
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,11 +126,11 @@ def test_a_sweep_lands_there_whole_and_no_secret_anywhere(
     for stage in STAGES[2:]:
         run_stage(context, stage)
     printed = "".join(capfd.readouterr()) + caplog.text + said(context)
-    query = "SELECT t.value, count(*) FROM tags t WHERE t.key = 'level' GROUP BY t.value"
     with psycopg2.connect(**{n: team.environment[v] for n, v in _CONNECTION.items()}) as connection:
         with connection.cursor() as cursor:
-            cursor.execute(query)
-            assert dict(cursor.fetchall()) == {"sweep": 1, "fold": FOLDS, "probe": FOLDS * CONFIGURATIONS}
+            cursor.execute("SELECT value FROM tags WHERE key = 'fersweep.key'")
+            depths = Counter(key.count("/") for (key,) in cursor.fetchall())
+    assert depths == {0: 1, 1: FOLDS, 2: FOLDS * CONFIGURATIONS}  # the sweep, its folds, their configurations
     kept = dict(everything_kept(team, tmp_path / "w"))
     reports = [key for key in kept if key.startswith("artifacts/") and key.endswith("/report.html")]
     assert len(reports) == 1 and team.url.encode() in kept[reports[0]]
