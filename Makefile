@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test lint types unit soak clean
+.PHONY: setup system system-if-possible demo test lint types unit soak clean
 
 setup: $(STAMP)
 
@@ -16,10 +16,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $(STAMP)
 
+system:
+	@tests/system-packages
+
 demo: $(STAMP)
 	$(BIN)/fersweep demo
 
-test: lint types unit
+test: lint types system-if-possible unit
+
+# Where these cannot be installed, tests are skipped and that is said; on CI it is an error.
+system-if-possible:
+	@tests/system-packages || test -z "$$CI"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -27,11 +27,13 @@ class ClusterConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     address: str | None = None
     num_cpus: int | None = Field(None, ge=1, description="processors to use on this machine; all by default")
+    dashboard: bool = Field(False, description="Ray's dashboard on this machine's loopback, while a command runs")
 
     @model_validator(mode="after")
-    def _num_cpus_is_used(self) -> Self:
-        if self.address is not None and self.num_cpus is not None:
-            raise ValueError("num_cpus is for this machine's own Ray and not used with an address; remove one of them")
+    def _all_is_used(self) -> Self:
+        for name in ("num_cpus", "dashboard"):
+            if self.address is not None and getattr(self, name):
+                raise ValueError(f"{name} is for this machine's own Ray and not used with an address; remove one")
         return self
 
 
@@ -49,7 +51,7 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
     address = config.address or ("auto" if "RAY_ADDRESS" in os.environ else None)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        options |= {"num_cpus": config.num_cpus, "include_dashboard": False}
+        options |= {"num_cpus": config.num_cpus, "include_dashboard": config.dashboard}
     else:
         _refuse_silence(address)
     try:

@@ -130,6 +130,7 @@ class TokenStore:
         self.header = header
         self._parts = storage.child("parts")
         self.shards = storage.child("shards")
+        self._settled: list[VideoFailure] | None = None
 
     @classmethod
     def open(cls, storage: Storage) -> TokenStore:
@@ -212,6 +213,7 @@ class TokenStore:
 
     def drop_parts(self, shard: int, drop: set[int]) -> None:
         """Forget the parts `drop` of a shard, sealed or not, so that they are missing again."""
+        self._settled = None
         if shard in self.sealed_shards():
             table, failures = read_ipc(self.shards, _shard_name(shard))
             for part in sorted(set(self.header.parts_of(shard)) - drop):
@@ -222,11 +224,20 @@ class TokenStore:
             self._parts.delete(_part_name(part))
 
     def failures(self) -> list[VideoFailure]:
-        """Every video without tokens so far, in the manifest's order."""
+        """Every video without tokens so far, in the manifest's order.
+
+        They name the folders of all that is made of the tokens, so a command asks often: of a complete store the
+        thousands of shards are opened for the first answer alone.
+        """
+        if self._settled is not None:
+            return list(self._settled)
+        complete = self.complete
         sealed = [read_failures(self.shards, name) for name in self.shards.names()]
         waiting = [read_failures(self._parts, name) for name in self._parts.names()]
         found = {failure.video_id: failure for group in [*sealed, *waiting] for failure in group}
-        return sorted(found.values(), key=lambda failure: (failure.part, failure.video_id))
+        ordered = sorted(found.values(), key=lambda failure: (failure.part, failure.video_id))
+        self._settled = list(ordered) if complete else None
+        return ordered
 
 
 def read_ipc(storage: Storage, name: str) -> tuple[pa.Table, list[VideoFailure]]:

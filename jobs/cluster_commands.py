@@ -11,14 +11,14 @@ from jobs.terminal import console
 
 app = typer.Typer()
 Address = Annotated[str, typer.Option(help="the cluster's job server")]
-_LOCAL = "http://127.0.0.1:8265"
+LOCAL = "http://127.0.0.1:8265"
 
 
 @app.command()
 def submit(
     stage: Annotated[str, typer.Argument(help="run, demo, or one stage")],
     experiment: Annotated[Path | None, typer.Argument(help="the experiment file; none for the demo")] = None,
-    address: Address = _LOCAL,
+    address: Address = LOCAL,
     detach: Annotated[bool, typer.Option("--detach", help="do not follow the log")] = False,
 ) -> None:
     """Run a stage as a job on a Ray cluster, follow its log and end with its exit code."""
@@ -32,7 +32,7 @@ app.add_typer(cluster_jobs, name="jobs")
 
 
 @cluster_jobs.command("list")
-def jobs_list(address: Address = _LOCAL) -> None:
+def jobs_list(address: Address = LOCAL) -> None:
     """The jobs, newest first."""
     from jobs.cluster_jobs import ClusterJobs
 
@@ -40,7 +40,7 @@ def jobs_list(address: Address = _LOCAL) -> None:
 
 
 @cluster_jobs.command("logs")
-def jobs_logs(job: str, address: Address = _LOCAL) -> None:
+def jobs_logs(job: str, address: Address = LOCAL) -> None:
     """Follow a job's log from its beginning and end with its exit code."""
     from jobs.cluster_jobs import ClusterJobs
 
@@ -48,7 +48,7 @@ def jobs_logs(job: str, address: Address = _LOCAL) -> None:
 
 
 @cluster_jobs.command("stop")
-def jobs_stop(job: str, address: Address = _LOCAL) -> None:
+def jobs_stop(job: str, address: Address = LOCAL) -> None:
     """Stop a job; what it has finished is kept."""
     from jobs.cluster_jobs import ClusterJobs
 

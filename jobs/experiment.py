@@ -167,7 +167,8 @@ def _explain(error: Any) -> str:
     if error["type"] == "missing":
         return f"  {key}: missing; add it"
     reason = str(error["msg"]).removeprefix("Value error, ")
-    return f"  {key}: {reason} (it is {error['input']!r})"
+    given = re.sub(r"(://[^/@]*?:)[^/@]*@", r"\1...@", repr(error["input"]))  # no password on a screen
+    return f"  {key}: {reason} (it is {given})"
 
 
 def _known_keys(sections: Sequence[Any]) -> list[str]:

@@ -106,15 +106,19 @@ def init(
 @app.command()
 def dashboard(
     workspace: Annotated[Path, typer.Argument(help="a workspace, or an experiment file")],
-    port: Annotated[int, typer.Option(help="a busy one gets the next free one")] = 5000,
+    port: Annotated[int, typer.Option(help="MLflow's; a busy one gets the next free one")] = 5000,
+    optuna: Annotated[bool, typer.Option("--optuna", help="also Optuna's dashboard of the searches")] = False,
+    optuna_port: Annotated[int, typer.Option(help="a busy one gets the next free one")] = 8080,
+    ray: Annotated[bool, typer.Option("--ray", help="also the dashboard of the Ray that runs")] = False,
+    address: cluster_commands.Address = cluster_commands.LOCAL,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the pages on a desktop")] = True,
 ) -> None:
-    """Open MLflow for a workspace on this machine alone."""
-    from jobs.dashboard import dashboard as serve_dashboard
-    from jobs.experiment import load_experiment
+    """Show a workspace's runs in MLflow, on this machine alone, until Ctrl-C."""
+    from jobs.dashboard import Asked
+    from jobs.dashboard import dashboard as show
 
-    if workspace.is_file():
-        workspace = Path(load_experiment(workspace).workspace)
-    serve_dashboard(workspace, port, console())
+    asked = Asked(port, optuna_port if optuna else None, address if ray else None, browser)
+    show(workspace, asked, console())
 
 
 @app.command()

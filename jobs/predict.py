@@ -19,7 +19,8 @@ from distributed.storage import Storage
 from jobs.context import Context
 from jobs.experiment import load_experiment
 from jobs.export import experiment_model
-from jobs.predictions import OUTPUTS, Row, window_rows
+from jobs.predictions import Output, Row, window_rows
+from jobs.show import Format
 from tracking.drawing import to_png
 from tracking.timeline import probability_timeline
 
@@ -30,7 +31,7 @@ _MAGIC = re.compile(r"[*?\[]")
 class Asked:
     """What is wanted of every video; `stride` is in frames."""
 
-    form: str = "table"
+    form: Format = Format.TABLE
     windows: bool = False
     stride: int = 1
     timeline: Path | None = None
@@ -39,8 +40,6 @@ class Asked:
 
     def check(self, num_videos: int) -> None:
         """Raise UserError for wishes that do not fit together."""
-        if self.form not in OUTPUTS:
-            raise UserError(f"--format is {self.form}; choose one of {', '.join(OUTPUTS)}")
         if not self.windows and (self.timeline or self.annotate or self.stride != 1):
             raise UserError("--stride, --timeline and --annotate need --windows: they show probabilities over time")
         if self.stride < 1:
@@ -87,7 +86,7 @@ def predict_videos(model: ExportedModel, videos: Sequence[str], asked: Asked, co
     whose = f"the probe of fold {folds[0]}" if len(folds) == 1 else f"the mean over the probes of {len(folds)} folds"
     how = "calibrated" if asked.calibrated else "as they are, not calibrated"
     console.print(f"probabilities: {whose}, trained on {model.dataset}; {how}", soft_wrap=True)
-    failed, output = 0, OUTPUTS[asked.form](model.label_names)
+    failed, output = 0, Output(model.label_names, asked.form)
     with Predictor(model, calibrated=asked.calibrated) as predictor:
         for video in videos:
             rows = _timed(predictor, video, asked) if asked.windows else _whole(predictor, video)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from distributed.predictor import WindowScores
 from distributed.scoring import Probabilities
+from jobs.show import Format, show
 
 
 @dataclass(frozen=True)
@@ -31,14 +28,6 @@ class Row:
         return "" if self.probabilities is None else names[int(self.probabilities.argmax())]
 
 
-class Output(Protocol):
-    """Where rows go: `add` takes those of a video, `end` comes after the last one."""
-
-    def add(self, rows: Sequence[Row]) -> None: ...
-
-    def end(self) -> None: ...
-
-
 def window_rows(video: str, scores: WindowScores) -> list[Row]:
     """A row for each window, and at the end one without times for the video: the mean of the windows."""
     times = zip(scores.starts.tolist(), scores.stops.tolist(), scores.probabilities, strict=True)
@@ -46,84 +35,68 @@ def window_rows(video: str, scores: WindowScores) -> list[Row]:
     return [*rows, Row(video, scores.probabilities.mean(axis=0, dtype=np.float64).astype(np.float32))]
 
 
-class TableOutput:
-    """One table of all rows; a failure has its reason at the end of its line."""
+class Output:
+    """Where rows go: `add` takes those of a video, `end` comes after the last one. CSV is written as it comes."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], form: Format) -> None:
         self._names = names
-        self._rows: list[Row] = []
+        self._form = form
+        self._console = Console(highlight=False, markup=False)
+        self._videos: list[Sequence[Row]] = []
 
     def add(self, rows: Sequence[Row]) -> None:
-        self._rows += rows
+        self._videos.append(rows)
+        if self._form is Format.CSV:
+            first = len(self._videos) == 1
+            show(self._console, [self._cells(row) for row in rows], self._form, header=first)
 
     def end(self) -> None:
-        timed = any(row.start_s is not None for row in self._rows)
-        failed = any(row.reason for row in self._rows)
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("video", *(["seconds"] if timed else []), "predicted"):
-            table.add_column(column, no_wrap=True)
-        for name in self._names:
-            table.add_column(name, justify="right", no_wrap=True)
-        if failed:
-            table.add_column("reason", no_wrap=True)
-        for row in self._rows:
-            values = ["" if row.probabilities is None else f"{value:.3f}" for value in self._values(row)]
-            answer = "failed" if row.reason else row.predicted(self._names)
-            table.add_row(row.video, *([_times(row)] if timed else []), answer, *values, *([row.reason] * failed))
-        # As wide as it needs, rather than cut at the terminal's edge: a row is a line, for grep too.
-        Console(highlight=False, markup=False, width=10_000).print(table)
+        if self._form is Format.JSON:
+            show(self._console, [self._entry(rows) for rows in self._videos], self._form)
+        elif self._form is Format.TABLE:
+            rows = [row for video in self._videos for row in video]
+            timed = any(row.start_s is not None for row in rows)
+            failed = any(row.reason for row in rows)
+            show(self._console, [self._line(row, timed, failed) for row in rows], self._form)
 
-    def _values(self, row: Row) -> Sequence[float]:
-        return [0.0] * len(self._names) if row.probabilities is None else row.probabilities.tolist()
+    def _probabilities(self, row: Row, prefix: str = "") -> dict[str, Any]:
+        values = [""] * len(self._names) if row.probabilities is None else row.probabilities.tolist()
+        return {f"{prefix}{name}": value for name, value in zip(self._names, values, strict=True)}
+
+    def _line(self, row: Row, timed: bool, failed: bool) -> dict[str, Any]:
+        """A line for people; a failure has its reason at the end."""
+        return {
+            "video": row.video,
+            **({"seconds": _times(row)} if timed else {}),
+            "predicted": "failed" if row.reason else row.predicted(self._names),
+            **self._probabilities(row),
+            **({"reason": row.reason} if failed else {}),
+        }
+
+    def _cells(self, row: Row) -> dict[str, Any]:
+        times = {"start_s": row.start_s, "stop_s": row.stop_s}
+        return {
+            "video": row.video,
+            **{name: "" if time is None else f"{time:.3f}" for name, time in times.items()},
+            "predicted": row.predicted(self._names),
+            **self._probabilities(row, "p_"),
+            "reason": row.reason,
+        }
+
+    def _entry(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """An object a video; its windows are a list in it."""
+        *windows, whole = rows
+        entry = {"video": whole.video, **self._answer(whole)}
+        timed = [{"start_s": row.start_s, "stop_s": row.stop_s, **self._answer(row)} for row in windows]
+        return {**entry, "windows": timed} if timed else entry
+
+    def _answer(self, row: Row) -> dict[str, Any]:
+        if row.probabilities is None:
+            return {"reason": row.reason}
+        return {"predicted": row.predicted(self._names), "probabilities": self._probabilities(row)}
 
 
 def _times(row: Row) -> str:
     if row.reason:
         return ""
     return "mean" if row.start_s is None or row.stop_s is None else f"{row.start_s:.2f}–{row.stop_s:.2f}"
-
-
-class CsvOutput:
-    """A line a row, written as it comes."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._writer = csv.writer(sys.stdout, lineterminator="\n")
-        self._writer.writerow(["video", "start_s", "stop_s", "predicted", *(f"p_{name}" for name in names), "reason"])
-
-    def add(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            values = [""] * len(self._names) if row.probabilities is None else row.probabilities.tolist()
-            times = ["" if time is None else f"{time:.3f}" for time in (row.start_s, row.stop_s)]
-            self._writer.writerow([row.video, *times, row.predicted(self._names), *values, row.reason])
-
-    def end(self) -> None:
-        sys.stdout.flush()
-
-
-class JsonOutput:
-    """One list with an object a video; its windows are a list in it."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._videos: list[dict[str, Any]] = []
-
-    def add(self, rows: Sequence[Row]) -> None:
-        *windows, whole = rows
-        entry = {"video": whole.video, **self._entry(whole)}
-        if windows:
-            timed = [{"start_s": row.start_s, "stop_s": row.stop_s, **self._entry(row)} for row in windows]
-            entry["windows"] = timed
-        self._videos.append(entry)
-
-    def _entry(self, row: Row) -> dict[str, Any]:
-        if row.probabilities is None:
-            return {"reason": row.reason}
-        probabilities = dict(zip(self._names, row.probabilities.tolist(), strict=True))
-        return {"predicted": row.predicted(self._names), "probabilities": probabilities}
-
-    def end(self) -> None:
-        sys.stdout.write(json.dumps(self._videos, indent=1, ensure_ascii=False) + "\n")
-
-
-OUTPUTS: dict[str, Callable[[Sequence[str]], Output]] = {"table": TableOutput, "json": JsonOutput, "csv": CsvOutput}

@@ -24,6 +24,7 @@ from jobs.versions import code_version, library_versions
 from tracking.optimism_section import optimism_section
 from tracking.report import ReportData, figure_files, render_html, render_markdown
 
+_TIMED = ("index", "embed", "sweep", "evaluate")
 _TINY_NOTE = (
     "The encoder of this run is the tiny one that comes with fersweep. It was trained on drawn faces from the "
     "same drawing program (other actors, no emotion labels), so these numbers show that the road works from "
@@ -81,7 +82,7 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
         probe_records=found_records(fold_searches(context, manifest, store)) if nested else [],
         failures=[(f.video_id, f.reason, f.stage) for f in store.failures()],
         skipped=[(Path(item["path"]).name, item["reason"]) for item in map(asdict, manifest.skipped)],
-        stage_seconds={name: stages[name]["seconds"] for name in stages if name != "report"},
+        stage_seconds={name: stages[name]["seconds"] for name in _TIMED if name in stages},
         versions={"fersweep": code_version(), **library_versions()},
         hashes={
             "manifest": manifest.content_hash,

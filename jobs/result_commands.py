@@ -75,7 +75,7 @@ def predict(
     videos: Annotated[list[str], typer.Argument(help="files, folders or patterns")],
     model: Annotated[Path, typer.Option(help="an exported folder, or an experiment file whose evaluation is finished")],
     fold: Annotated[int | None, typer.Option(help="one fold's probe; by default the mean of all")] = None,
-    form: Annotated[str, typer.Option("--format", help="table, json or csv")] = "table",
+    form: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.TABLE,
     windows: Annotated[bool, typer.Option("--windows", help="probabilities over time")] = False,
     stride: Annotated[int, typer.Option(help="frames from one window to the next")] = 1,
     timeline: Annotated[Path | None, typer.Option(help="draw the windows' probabilities into this .png")] = None,

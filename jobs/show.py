@@ -35,14 +35,15 @@ class ScoreName(StrEnum):
     MACRO_F1 = "macro_f1"
 
 
-def show(console: Console, rows: Sequence[Row], form: Format, title: str = "") -> None:
-    """Write rows of equal keys; only a table has a title."""
+def show(console: Console, rows: Sequence[Row], form: Format, title: str = "", *, header: bool = True) -> None:
+    """Write rows of equal keys; only a table has a title, only CSV goes on below a `header` that is there already."""
     if form is Format.JSON:
         _write(console, json.dumps(list(rows), indent=1, ensure_ascii=False))
     elif form is Format.CSV:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
+        if header:
+            writer.writeheader()
         writer.writerows(rows)
         _write(console, text.getvalue().rstrip("\n"))
     elif rows:

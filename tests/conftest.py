@@ -20,8 +20,11 @@ import torch
 from distributed.cluster import ClusterConfig, ray_session
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from tests.cluster_head import Head
     from tests.finished_run import FinishedRun
+    from tests.served import Served
 
 WriteVideo = Callable[..., Path]
 
@@ -68,6 +71,24 @@ def finished_run(shared_ray: None, write_video: WriteVideo, tmp_path_factory: py
     from tests.finished_run import make_finished_run  # it needs what stands above
 
     return make_finished_run(tmp_path_factory.mktemp("finished"), write_video)
+
+
+@pytest.fixture(scope="session")
+def served(finished_run: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The dashboards of the finished run, until the last test has looked at them."""
+    from tests.served import serve_dashboards
+
+    with serve_dashboards(finished_run, tmp_path_factory.mktemp("served")) as dashboards:
+        yield dashboards
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium for one file: its event loop would be in the way of others."""
+    from tests.browser import start_browser
+
+    with start_browser() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,6 +103,12 @@ class FinishedRun:
     def tokens(self) -> str:
         """The override with which an experiment in another workspace uses this run's tokens."""
         return f"tokens.store={self.store.storage.uri}"
+
+    def copied(self, folder: Path, *overrides: str) -> Context:
+        """The list, sweep and scores in another workspace below `folder`, with the same tokens."""
+        for name in ("manifest", "sweep", "evaluation", "colours"):
+            shutil.copytree(self.workspace / name, folder / "w" / name)
+        return listen(self.experiment, f"workspace={folder}/w", self.tokens, *overrides)
 
     @contextmanager
     def changed(self, *overrides: str) -> Iterator[Context]:

@@ -60,6 +60,7 @@ ROAD = (
     "benchmark_probe",
     "search",
     "sweep",
+    "studies",
     "refits",
     "selection",
     "fold_tables",

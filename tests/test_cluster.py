@@ -112,6 +112,8 @@ def test_a_ray_that_runs_already_is_used_and_left_running() -> None:
 def test_a_setting_that_would_not_be_used_is_refused() -> None:
     with pytest.raises(ValueError, match="num_cpus is for this machine's own Ray and not used with an address"):
         ClusterConfig(address="head:6379", num_cpus=4)
+    with pytest.raises(ValueError, match="dashboard is for this machine's own Ray"):
+        ClusterConfig(address="head:6379", dashboard=True)
 
 
 @ray.remote  # type: ignore[untyped-decorator]

@@ -1,15 +1,10 @@
-"""The dashboard serves a workspace's runs on loopback until Ctrl-C."""
+"""`fersweep dashboard`: MLflow, Optuna's and Ray's dashboards, on loopback; that Ctrl-C ends them: tests/served.py."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import signal
-import socket
-import threading
-import time
 import urllib.request
 from pathlib import Path
 
@@ -17,57 +12,60 @@ import pytest
 from rich.console import Console
 
 from distributed.errors import UserError
-from jobs.dashboard import dashboard
+from jobs.dashboard import Asked, dashboard
+from tests.cluster_head import Head
 from tests.finished_run import FinishedRun, mlflow_runs
+from tests.served import Served
+from tests.small_road import finish
 
 
-def press_ctrl_c_once_served(file: io.StringIO, heard: dict[str, str]) -> None:
-    """Wait for the addresses, ask MLflow there for the runs of the experiment, then end it as a user would."""
-    deadline = time.monotonic() + 180
-    try:
-        while "small: " not in file.getvalue() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        url, page = re.findall(r"http://\S+", file.getvalue())
-        heard["url"], heard["page"] = url, page
-        query = {"experiment_ids": [re.findall(r"experiments/(\d+)", page)[0]], "max_results": 1000}
-        request = urllib.request.Request(
-            f"{url}/api/2.0/mlflow/runs/search",
-            json.dumps(query).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            heard["runs"] = answer.read().decode()
-    finally:
-        os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_the_runs_of_a_workspace_are_served_until_ctrl_c(finished_run: FinishedRun) -> None:
-    file, heard = io.StringIO(), dict[str, str]()
-    with socket.socket() as busy:
-        busy.bind(("127.0.0.1", 0))
-        busy.listen()
-        port = busy.getsockname()[1]
-        user = threading.Thread(target=press_ctrl_c_once_served, args=(file, heard))
-        user.start()
-        dashboard(finished_run.workspace, port, Console(file=file, width=200))
-        user.join()
-    text = file.getvalue()
-    assert f"port {port} is busy" in text and text.endswith("stopped\n")
-    assert heard["url"].startswith("http://127.0.0.1:")
-    keys = {
-        tag["value"]
-        for run in json.loads(heard["runs"])["runs"]
-        for tag in run["data"]["tags"]
-        if tag["key"] == "fersweep.key"
-    }
+def test_mlflow_shows_every_run_of_the_workspace(served: Served, finished_run: FinishedRun) -> None:
+    query = {"experiment_ids": re.findall(r"experiments/(\d+)", served.runs), "max_results": 1000}
+    request = urllib.request.Request(
+        f"{served.mlflow}/api/2.0/mlflow/runs/search", json.dumps(query).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        runs = json.load(answer)["runs"]
+    keys = {tag["value"] for run in runs for tag in run["data"]["tags"] if tag["key"] == "fersweep.key"}
     assert keys == mlflow_runs(finished_run.workspace).keys()
-    with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(heard["url"], timeout=5)
 
 
-def test_a_folder_without_runs_and_a_port_that_is_none_are_refused(finished_run: FinishedRun, tmp_path: Path) -> None:
+def test_busy_ports_get_others_and_that_is_said(served: Served) -> None:
+    for address, port in zip((served.mlflow, served.optuna), served.busy, strict=True):
+        assert address.startswith("http://127.0.0.1:") and f":{port}" not in address
+        assert f"port {port} is busy" in served.said
+
+
+def test_a_desktop_is_shown_the_table_of_runs_and_the_studies(served: Served) -> None:
+    assert served.shown == [served.runs, served.optuna]
+
+
+def test_what_cannot_be_shown_is_refused_before_anything_starts(finished_run: FinishedRun, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{tmp_path}: no runs here .*; run an experiment first"):
-        dashboard(tmp_path, 5000, Console(quiet=True))
+        dashboard(tmp_path, Asked(), Console(quiet=True))
+    with pytest.raises(UserError, match=f"{tmp_path}: no search here .*; run `fersweep sweep` first"):
+        dashboard(tmp_path, Asked(optuna_port=8080), Console(quiet=True))
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UserError, match="the dashboard did not start: port 99999 is not a port number"):
-        dashboard(finished_run.workspace, 99999, Console(quiet=True))
+        dashboard(finished_run.workspace, Asked(port=99999), Console(quiet=True))
+
+
+def test_runs_on_a_server_are_shown_there_and_ray_beside_them(
+    finished_run: FinishedRun, served: Served, head: Head
+) -> None:
+    moved = finished_run.experiment.with_name("moved.yaml")
+    text = finished_run.experiment.read_text()
+    moved.write_text(f"{text}tracking:\n  uri: {served.mlflow}\n")
+    code, said = finish(head.fersweep("dashboard", moved, "--ray", "--no-browser"))
+    assert code == 0 and f"MLflow answers at {served.mlflow}, where tracking.uri puts the runs" in said
+    assert f"Ray's dashboard answers at {head.address}" in said
+    file = io.StringIO()
+    dashboard(moved, Asked(ray="http://127.0.0.1:9", browser=False), Console(file=file, width=200))
+    assert (
+        "no Ray answers at http://127.0.0.1:9; a run on this machine has it with cluster.dashboard" in file.getvalue()
+    )
+    moved.write_text(f"{text}tracking:\n  uri: http://127.0.0.1:9\n")
+    with pytest.raises(
+        UserError, match="tracking.uri: the MLflow server at http://127.0.0.1:9 cannot be used.*refused"
+    ):
+        dashboard(moved, Asked(browser=False), Console(quiet=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,13 @@ from jobs.evaluate import evaluate
 from jobs.results import results_folder
 from jobs.run import run_stage, run_up_to
 from jobs.sweep import fold_searches, found_records
-from tests.finished_run import CONFIGURATIONS, FOLDS, FinishedRun, listen, mlflow_runs, said, state_of
+from tests.finished_run import CONFIGURATIONS, FOLDS, FinishedRun, mlflow_runs, said, state_of
 
 
 @pytest.fixture
 def copy(finished_run: FinishedRun, tmp_path: Path) -> Context:
     """The finished run's list, sweep and scores in another workspace, with the same tokens."""
-    return copied(finished_run, tmp_path)
-
-
-def copied(finished: FinishedRun, folder: Path, *overrides: str) -> Context:
-    for name in ("manifest", "sweep", "evaluation", "colours"):
-        shutil.copytree(finished.workspace / name, folder / "w" / name)
-    return listen(finished.experiment, f"workspace={folder}/w", finished.tokens, *overrides)
+    return finished_run.copied(tmp_path)
 
 
 def test_each_fold_is_scored_with_the_winner_of_its_own_search(finished_run: FinishedRun) -> None:
@@ -72,7 +65,7 @@ def test_a_sweep_that_is_not_whole_has_no_winner(copy: Context, tmp_path: Path) 
 def test_changed_evaluation_settings_redo_the_evaluation_alone(finished_run: FinishedRun, tmp_path: Path) -> None:
     """With repeats and more members than the search can give, which is said; once more, nothing is done again."""
     settings = ("evaluate.repeats=2", f"evaluate.ensemble={CONFIGURATIONS + 1}", "evaluate.calibrate=false")
-    context = copied(finished_run, tmp_path, *settings)
+    context = finished_run.copied(tmp_path, *settings)
     before = state_of(tmp_path / "w")
     run_up_to(context, "report")
     after = state_of(tmp_path / "w")

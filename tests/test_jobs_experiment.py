@@ -100,6 +100,7 @@ def test_written_out_it_loads_as_the_same_experiment(tmp_path: Path) -> None:
         ("name=a/b", ["name", "'a/b'"]),
         ("workspace=3", ["workspace: Input should be a valid string", "3"]),
         ("cluster={address: auto, num_cpus: 2}", ["num_cpus", "not used with an address"]),
+        ("tracking.uri=http://me:S3CRET@host:5000", ["tracking.uri", "MLFLOW_TRACKING_PASSWORD", "//me:...@host"]),
         ("pack", ["pack: an override is written section.key=value"]),
         ("name.first=3", ["name.first=3: name is a value, not a section"]),
         ("folds.count=[1", ["folds.count=[1: the value is not YAML"]),

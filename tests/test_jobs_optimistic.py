@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from distributed.errors import UserError
-from jobs.context import Context
 from jobs.optimistic import optimistic_records, report_optimistic
 from jobs.report import report_data
 from jobs.results import fold_records, results_folder
@@ -17,18 +15,11 @@ from tests.finished_run import FOLDS, FinishedRun, listen, mlflow_runs, said, st
 from tracking.optimism_section import LABEL
 
 
-def copied(finished: FinishedRun, folder: Path, *overrides: str) -> Context:
-    """The finished run's list, sweep and scores in another workspace, with the same tokens."""
-    for name in ("manifest", "sweep", "evaluation", "colours"):
-        shutil.copytree(finished.workspace / name, folder / "w" / name)
-    return listen(finished.experiment, f"workspace={folder}/w", finished.tokens, *overrides)
-
-
 @pytest.mark.usefixtures("shared_ray")
 def test_every_configuration_is_scored_once_and_the_report_stays_as_it_is(
     finished_run: FinishedRun, tmp_path: Path
 ) -> None:
-    context = copied(finished_run, tmp_path)
+    context = finished_run.copied(tmp_path)
     manifest, store = context.manifest(), context.store(context.manifest())
     before = state_of(tmp_path / "w/evaluation")
     folder = report_optimistic(context)
@@ -70,7 +61,7 @@ def test_what_cannot_be_shown_is_said(finished_run: FinishedRun, tmp_path: Path)
     paper = listen(finished_run.experiment, "evaluate.selection=paper")
     with pytest.raises(UserError, match="--optimistic: with evaluate.selection=paper nothing is chosen"):
         report_optimistic(paper)
-    context = copied(finished_run, tmp_path)
+    context = finished_run.copied(tmp_path)
     lost = results_folder(context, context.manifest(), context.store(context.manifest()))
     lost.delete("fold-1.json")
     with pytest.raises(UserError, match="fold 1 is not evaluated; run `fersweep evaluate` first"):

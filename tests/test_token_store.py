@@ -17,6 +17,7 @@ from distributed.token_store import (
     TokenStore,
     VideoFailure,
     parts_per_shard,
+    read_failures,
 )
 
 HEADER = StoreHeader(
@@ -95,6 +96,24 @@ def test_failures_travel_with_their_shard_and_come_back_in_order(tmp_path: Path)
     assert store.failures() == [expected]
     write_parts(store, [1, 3])
     assert TokenStore.open(store.storage).failures() == [expected]
+
+
+def test_the_failures_of_a_complete_store_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def counted(storage: Storage, name: str) -> list[VideoFailure]:
+        opened.append(name)
+        return read_failures(storage, name)
+
+    monkeypatch.setattr("distributed.token_store.read_failures", counted)
+    store = make(tmp_path)
+    write_parts(store, [0, 1, 2], failed=4)
+    assert [len(store.failures()) for _ in range(2)] == [1, 1]
+    assert len(opened) == 2 * len(set(opened)) > 0  # more may come
+    write_parts(store, [3])
+    opened.clear()
+    store.failures().clear()  # the answer is the caller's own
+    assert [failure.video_id for failure in store.failures()] == ["v4"] and len(opened) == store.header.num_shards
 
 
 @pytest.mark.parametrize("per_shard", [1, 2])

@@ -13,6 +13,7 @@ import numpy as np
 from tracking.contact_sheets import (
     ShownVideo,
     attention_sheet,
+    clear_strip,
     frames_sheet,
     overlay,
     strip,
@@ -54,6 +55,9 @@ def test_a_strip_holds_every_frame_in_order_on_white() -> None:
     assert joined.shape == (30, 4 * 40 + 3 * 3, 3)
     np.testing.assert_array_equal(joined[:, 43:83], VIDEO.frames[1])
     assert (joined[:, 40:43] == 255).all()
+    clear = clear_strip(VIDEO.frames)
+    np.testing.assert_array_equal(clear[:, 43:83, :3], VIDEO.frames[1])
+    assert (clear[:, 43:83, 3] == 255).all() and (clear[:, 40:43] == 0).all()
 
 
 def test_the_sheet_has_a_row_of_frames_and_one_for_each_row_of_attention() -> None:

@@ -87,8 +87,18 @@ def test_the_fold_figure_keeps_the_inner_score_apart_from_the_test_scores() -> N
     texts = _texts(figures.fold_scores(folds, chance=0.125))
     assert {"test UAR", "test WAR", "test macro F1", "inner validation UAR\n(selected on)"} <= set(texts)
     assert texts.count("guessing") == 2  # beside the two rows of UAR; it is no bound of the others
+    certain = [{**fold, "scores": dict.fromkeys(records.SCORES, 1.0)} for fold in folds]
+    assert max(figures.fold_scores(certain, chance=1.0).axes[0].get_xticks()) <= 1.0
     paper = [{**fold, "inner_score": None} for fold in folds]
     assert not any("inner" in text for text in _texts(figures.fold_scores(paper)))
+
+
+def test_a_fixed_recipe_has_no_panel_of_inner_scores_and_its_lines_are_named() -> None:
+    folds, _ = sweep(folds=3, trials=6)
+    fixed = [{**f, "trial": None, "curves": [{"epoch": e, "train_loss": 1 / e} for e in (1, 2)]} for f in folds]
+    figure = figures.learning_curves(fixed)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Training loss"]
+    assert {"fold 0", "fold 1", "fold 2"} <= set(_texts(figure))
 
 
 def test_stage_times_are_in_the_given_order() -> None:

@@ -178,6 +178,13 @@ def test_the_fixed_recipe_is_described_as_one() -> None:
     assert "nothing was selected" in text
 
 
+def test_numbers_keep_their_units_and_the_experiment_file_its_spaces() -> None:
+    page = render_html(replace(DATA, experiment="root: /data/50 % of all & more"))
+    assert "/data/50 % of all &amp; more" in page
+    texts = re.sub(r"<(style|pre|svg).*?</\1>", "", page, flags=re.DOTALL)
+    assert re.search("[0-9]\u00a0%", texts) and not re.search("[0-9] [%±]|± [0-9]", texts)
+
+
 def test_markdown_tables_have_as_many_cells_as_their_heads() -> None:
     data = replace(DATA, failures=[("a|b", "reason | with\nlines", "decode")])
     markdown = render_markdown(data)

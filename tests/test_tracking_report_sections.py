@@ -58,8 +58,8 @@ def test_a_fixed_recipe_without_a_search_has_no_section_of_the_search() -> None:
     found = _by_title(replace(DATA, protocol="paper", probe_records=(), fold_records=paper))
     assert "Search" not in found
     table = found["Test scores of every fold"].tables[0]
-    assert table.rows[0][3].endswith("fixed recipe")
-    assert table.rows[0][4] == "–"
+    assert table.rows[0][6].endswith("fixed recipe")
+    assert table.rows[0][7] == "–"
     assert not any("inner" in text for text in found["Test scores of every fold"].texts)
     figure = found["Learning curves"].figure
     assert figure is not None
@@ -69,13 +69,13 @@ def test_a_fixed_recipe_without_a_search_has_no_section_of_the_search() -> None:
 def test_the_fold_table_holds_the_records_numbers_in_percent_under_names_that_keep_them_apart() -> None:
     table = _by_title(DATA)["Test scores of every fold"].tables[0]
     names = [column.name for column in table.columns]
-    assert names[4] == "inner validation UAR (%), selected on"
-    assert names[5:] == ["test UAR (%)", "test WAR (%)", "test macro F1 (%)"]
-    assert [column.kind for column in table.columns[4:]] == ["n", "n test", "n test", "n test"]
+    assert names[7] == "inner validation UAR (%), selected on"
+    assert names[1:4] == ["test UAR (%)", "test WAR (%)", "test macro F1 (%)"]
+    assert [column.kind for column in table.columns if column.name in names[1:4]] == ["n test"] * 3
     assert table.rows[1][0] == "1"
-    assert table.rows[1][1] == "3, 6, 7, 13, 18"
-    assert table.rows[1][4] == f"{100 * FOLDS[1]['inner_score']:.1f}"
-    assert table.rows[1][5] == f"{100 * FOLDS[1]['scores']['uar']:.1f}"
+    assert table.rows[1][5] == "3, 6, 7, 13, 18"
+    assert table.rows[1][7] == f"{100 * FOLDS[1]['inner_score']:.1f}"
+    assert table.rows[1][1] == f"{100 * FOLDS[1]['scores']['uar']:.1f}"
     assert len(table.foot) == len(table.columns)
 
 
@@ -84,8 +84,8 @@ def test_the_fold_table_holds_the_intervals_where_there_are_some() -> None:
     section = _by_title(replace(DATA, intervals=bounds, fold_intervals={0: {"uar": (0.5, 0.42, 0.58)}, 1: {}}))
     table = section["Test scores of every fold"].tables[0]
     uar = [f"{100 * fold['scores']['uar']:.1f}" for fold in FOLDS]
-    assert [row[5] for row in table.rows] == [f"{uar[0]}\n(42.0 to 58.0)", uar[1], "50.0\n(40.0 to 60.0)"]
-    assert table.rows[2][0] == "together" and table.rows[2][6] == "52.0\n(41.0 to 62.0)"
+    assert [row[1] for row in table.rows] == [f"{uar[0]}\n(42.0 to 58.0)", uar[1], "50.0\n(40.0 to 60.0)"]
+    assert table.rows[2][0] == "together" and table.rows[2][2] == "52.0\n(41.0 to 62.0)"
     assert any(
         "Of fewer than three actors there is none" in text for text in section["Test scores of every fold"].texts
     )

@@ -150,7 +150,9 @@ def _reliability(axes: Axes, bins: Sequence[Record]) -> None:
         x, y = item["confidence"], item["accuracy"]
         axes.plot([x, x], [x, y], color=SERIES[1], linewidth=1.4, zorder=2)
         area = 12 + 400 * item["count"] / total
-        axes.scatter([x], [y], s=area, color=SERIES[0], edgecolor=SURFACE, linewidth=0.6, alpha=0.9, zorder=3)
+        axes.scatter(
+            [x], [y], s=area, color=SERIES[0], edgecolor=SURFACE, linewidth=0.6, alpha=0.9, zorder=3, clip_on=False
+        )
     axes.set_xlim(0, 1.04)
     axes.set_ylim(-0.06, 1.06)
     for axis in (axes.xaxis, axes.yaxis):

@@ -14,7 +14,7 @@ from tracking.drawing import INK, WIDTH, message, style
 Pixels = npt.NDArray[np.uint8]
 Heat = npt.NDArray[np.float32]
 
-_GAP = 3  # white pixels between two frames
+_GAP = 3  # pixels between two frames
 _LABELS = 1.08  # inches for the rows' names where they have some
 _COLOURS = "inferno"
 
@@ -61,11 +61,16 @@ def overlay(frames: Pixels, heats: Heat) -> Pixels:
     return mixed
 
 
-def strip(frames: Pixels) -> Pixels:
-    """Frames uint8[n, H, W, 3] side by side on white: uint8[H, n * W + gaps, 3]."""
-    gap = np.full((frames.shape[1], _GAP, 3), 255, np.uint8)
+def strip(frames: Pixels, between: int = 255) -> Pixels:
+    """Frames uint8[n, H, W, C] side by side, white between them: uint8[H, n * W + gaps, C]."""
+    gap = np.full((frames.shape[1], _GAP, frames.shape[3]), between, np.uint8)
     parts = [part for frame in frames for part in (frame, gap)]
     return np.concatenate(parts[:-1], axis=1)
+
+
+def clear_strip(frames: Pixels) -> Pixels:
+    """Frames uint8[n, H, W, 3] side by side, the page's own colour between them: uint8[H, n * W + gaps, 4]."""
+    return strip(np.concatenate([frames, np.full_like(frames[..., :1], 255)], axis=-1), between=0)
 
 
 def attention_sheet(video: ShownVideo, width: float = WIDTH) -> Figure:
@@ -73,7 +78,7 @@ def attention_sheet(video: ShownVideo, width: float = WIDTH) -> Figure:
     title = f"Attention on {video.video_id}"
     if not len(video.heats):
         return message(title, f"No attention to draw: {without_attention(video)}")
-    strips = [strip(video.frames), *(strip(overlay(video.frames, heat)) for heat in video.heats)]
+    strips = [clear_strip(video.frames), *(clear_strip(overlay(video.frames, heat)) for heat in video.heats)]
     return _sheet(title, strips, ["frames", *video.row_names], f"{video.video_id}\n{video.verdict}", width=width)
 
 
@@ -90,7 +95,7 @@ def frames_sheet(title: str, videos: Sequence[ShownVideo]) -> Figure:
     if not shown:
         return message(title, "None of the videos can be decoded from where they were.")
     captions = [f"{video.verdict} · {video.video_id}" for video in shown]
-    return _sheet(title, [strip(video.frames) for video in shown], captions=captions)
+    return _sheet(title, [clear_strip(video.frames) for video in shown], captions=captions)
 
 
 def _sheet(

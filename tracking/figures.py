@@ -19,6 +19,8 @@ from tracking.drawing import to_svg as to_svg
 from tracking.importances import Importances, importances
 from tracking.records import Record
 
+_DEEPEST = 0.6  # the deepest shade on which a number is still read with ease, on a light page and on a dark one
+
 
 def confusion_figure(confusion: npt.NDArray[np.int64] | Sequence[Sequence[int]], label_names: Sequence[str]) -> Figure:
     """Counts of int64[C, C] (true by predicted), shaded by the share of the true class, with the recalls."""
@@ -36,7 +38,7 @@ def confusion_figure(confusion: npt.NDArray[np.int64] | Sequence[Sequence[int]],
                 row - 0.47,
                 row + 0.47,
                 color=SERIES[0],
-                alpha=float(shares[row, column]),
+                alpha=_DEEPEST * float(shares[row, column]),
                 linewidth=0,
             )
             weight = "bold" if row == column else "normal"
@@ -68,18 +70,21 @@ def learning_curves(probes: Sequence[Record]) -> Figure:
     drawn = [p for p in probes if p["curves"]]
     if not drawn:
         return message(title, "No learning curves: no chosen probe has a recorded epoch.")
+    validated = any(_points(p, "validation_uar")[0] for p in drawn)  # a fixed recipe has no inner validation
     with style():
-        figure, (left, right) = canvas(title, 2.9, (1, 1.15))
-        left.set_title("Loss: training —, inner validation - -")
-        right.set_title("Inner validation UAR")
+        figure, panels = canvas(title, 2.9, (1, 1.15) if validated else (1,))
+        panels[0].set_title("Loss: training —, inner validation - -" if validated else "Training loss")
         for i, probe in enumerate(drawn):
             color = SERIES[i % len(SERIES)]
-            _curve(left, probe, "train_loss", color, "-")
-            _curve(left, probe, "validation_loss", color, (0, (3, 2)))
-            _curve(right, probe, "validation_uar", color, "-")
-        _label_ends(right, drawn, "validation_uar")
-        right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        for axes in (left, right):
+            _curve(panels[0], probe, "train_loss", color, "-")
+            _curve(panels[0], probe, "validation_loss", color, (0, (3, 2)))
+            if validated:
+                _curve(panels[1], probe, "validation_uar", color, "-")
+        if validated:
+            panels[1].set_title("Inner validation UAR")
+            panels[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        _label_ends(panels[-1], drawn, "validation_uar" if validated else "train_loss")
+        for axes in panels:
             bare(axes, grid="y")
             axes.set_xlabel("epoch", loc="right")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -255,13 +260,16 @@ def _fold_row(axes: Axes, row: int, points: Sequence[tuple[int, float]], color: 
 
 
 def _chance(axes: Axes, chance: float | None, rows: Sequence[int]) -> None:
+    """Mark guessing in some rows, named above them where no score is written, and end the axis at 100 %."""
     low, high = axes.get_xlim()
     low = low if chance is None else min(low, chance)
     axes.set_xlim(max(0.0, low - 0.05 * (high - low)), high + 0.25 * (high - low))
+    axes.set_xticks([tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= min(1.0, axes.get_xlim()[1])])
     if chance is not None:
         axes.vlines([chance] * len(rows), [row - 0.3 for row in rows], [row + 0.3 for row in rows], color=INK)
         for row in rows:
-            axes.annotate("guessing", (chance, row), (5, 0), textcoords="offset points", va="center", size=8)
+            above = (chance, row - 0.3)
+            axes.annotate("guessing", above, (0, 1), textcoords="offset points", ha="center", va="bottom", size=8)
 
 
 def stage_times(stage_seconds: Mapping[str, float]) -> Figure:

@@ -34,7 +34,11 @@ _OTHER_ACTORS = "The interval says how far the score would move with other test 
 def render_html(data: ReportData) -> str:
     """The report as one HTML page: style and figures inside, light and dark, wide and narrow screens."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_keep_units,
     )
     view = _view(data)
     view["sections"] = [_with_svg(section) for section in view["sections"]]
@@ -62,6 +66,13 @@ def _slug(title: str) -> str:
 
 class _Raw(str):
     """Markdown that is escaped already."""
+
+
+def _keep_units(value: object) -> object:
+    """No line of the page begins with the sign or the unit of a number."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value  # figures, and what templates made
+    return re.sub(r"(?<=\d) (?=[%±])|(?<=±) (?=\d)", "\u00a0", value)
 
 
 def _escape_markdown(value: object) -> str:

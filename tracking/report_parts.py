@@ -64,7 +64,7 @@ class ReportData:
 
 @dataclass(frozen=True)
 class Column:
-    """`kind`: the CSS classes of its cells; n number, test a test score, id a name, keep on one line."""
+    """`kind`: CSS classes of its cells; n number, test a score, id a name, list names, long text, keep on one line."""
 
     name: str
     kind: str = ""

@@ -52,11 +52,11 @@ def _time_section(data: ReportData) -> Section:
 def _fold_section(data: ReportData) -> Section:
     columns = [
         Column("fold", "n"),
-        Column("test actors"),
+        *(Column(f"test {name} (%)", "n test") for name in rec.SCORE_TITLES.values()),  # what a phone shows
         Column("test videos", "n"),
+        Column("test actors", "list"),
         Column("winner", "keep"),
         Column("inner validation UAR (%), selected on", "n"),
-        *(Column(f"test {name} (%)", "n test") for name in rec.SCORE_TITLES.values()),
     ]
     rows = []
     for fold in sorted(data.fold_records, key=lambda f: int(f["fold"])):
@@ -64,24 +64,16 @@ def _fold_section(data: ReportData) -> Section:
         bounds = data.fold_intervals.get(int(fold["fold"]), {})
         scores = [_with_interval(fold["scores"][score], bounds.get(score)) for score in rec.SCORES]
         actors = ", ".join(map(str, fold["test_actors"]))
-        rows.append(
-            [
-                str(fold["fold"]),
-                actors,
-                str(fold["num_test"]),
-                winner,
-                rec.percent(fold["inner_score"]),
-                *scores,
-            ]
-        )
+        about = [str(fold["num_test"]), actors, winner, rec.percent(fold["inner_score"])]
+        rows.append([str(fold["fold"]), *scores, *about])
     means = [rec.percent(*rec.mean_std([f["scores"][s] for f in data.fold_records])) for s in rec.SCORES]
     inner = [f["inner_score"] for f in data.fold_records if f["inner_score"] is not None]
     selected = rec.percent(*rec.mean_std(inner)) if inner else rec.percent(None)
     total = str(sum(f["num_test"] for f in data.fold_records))
     if data.intervals:
         pooled = [_with_interval(value, (value, low, high)) for value, low, high in _in_order(data.intervals)]
-        rows.append(["together", "", total, "", "", *pooled])
-    foot = ["mean", "", total, "", selected, *means]
+        rows.append(["together", *pooled, total, "", "", ""])
+    foot = ["mean", *means, total, "", "", selected]
     texts = ["Each fold's test actors are unknown to the probe that is scored on them."]
     if data.intervals:
         texts.append(

@@ -32,8 +32,10 @@ th, td { text-align: left; vertical-align: top; padding: .3rem 1.1rem .3rem 0;
   border-bottom: 1px solid var(--grid); }
 th { font-weight: 600; vertical-align: bottom; line-height: 1.3; min-width: 3.2rem; max-width: 9rem; }
 .n { text-align: right; }
+.test + :not(.test) { padding-left: .7rem; }
 td.n { white-space: pre; }
 .keep { white-space: nowrap; }
+td.list { min-width: 9rem; }
 td.long { min-width: 22rem; }
 .test { background: color-mix(in srgb, var(--accent) 9%, transparent); padding-left: .7rem;
   padding-right: .7rem; }
@@ -43,8 +45,9 @@ figure svg { display: block; width: 100%; max-width: 41rem; min-width: 21rem; he
 svg text { font-family: inherit !important; }
 pre { background: var(--raised); padding: .8rem 1rem; border-radius: .4rem; overflow-x: auto;
   font-size: .82rem; }
-code, .id { font-family: ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace; font-size: .85em;
+code, td.id { font-family: ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace; font-size: .85em;
   overflow-wrap: anywhere; }
+td.id { min-width: 8rem; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; color: var(--accent); }
 summary h2 { display: inline; border: 0; padding: 0; }
@@ -78,8 +81,8 @@ HTML = """
 <h1>{{ title }} <small>{{ protocol_name }}</small></h1>
 <p class="muted">{{ subject }}</p>
 {% if headline %}<div class="scores">
-{% for score in headline %}<div class="score"><span>{{ score.name }}</span><b>{{ score.value }} %
-{%- if score.deviation %} <small>± {{ score.deviation }}</small>{% endif %}</b>
+{% for score in headline %}<div class="score"><span>{{ score.name }}</span><b>{{ score.value }}&nbsp;%
+{%- if score.deviation %} <small>±&nbsp;{{ score.deviation }}</small>{% endif %}</b>
 {% if score.interval %}<span>all test videos together {{ score.interval }}</span>{% endif %}
 <span class="muted">{{ score.compare }}</span></div>
 {% endfor %}</div>{% endif %}
@@ -100,7 +103,7 @@ HTML = """
 {{ table(t) }}{% endif %}
 {% endfor %}
 {% if section.code %}<details><summary>{{ section.code_title }}</summary>
-<pre>{{ section.code }}</pre></details>{% endif %}
+<pre>{{ section.code | escape }}</pre></details>{% endif %}
 {% if section.folded %}</details>{% endif %}
 </section>
 {% endfor %}

@@ -56,9 +56,8 @@ class RunStore:
     def __init__(self, tracking_uri: str, experiment_name: str, artifact_location: str | None) -> None:
         """Open the experiment or create it, and with it a local database; ValueError where that cannot be."""
         if tracking_uri.startswith(("http://", "https://")) and (problem := api_problem(tracking_uri)):
-            raise ValueError(
-                f"the MLflow server at {tracking_uri} cannot be used: {problem}. Start it or correct the URI"
-            )
+            advice = "" if "; " in problem else "; start it or correct the URI"
+            raise ValueError(f"the MLflow server at {tracking_uri} cannot be used: {problem}{advice}")
         if tracking_uri.startswith("sqlite:") and artifact_location is None:
             raise ValueError(f"{tracking_uri} is a local database: name the artifact_location beside it")
         database = make_url(tracking_uri).database if tracking_uri.startswith("sqlite:") else None

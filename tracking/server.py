@@ -4,6 +4,7 @@ The server runs as a child of a small supervisor (this file as a script) that ho
 When this process ends, however it ends, the pipe closes and the supervisor stops the server.
 """
 
+import base64
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ HOST = "127.0.0.1"
 API = "/api/2.0/mlflow/experiments/search"
 QUERY = "?workflowType=machine_learning"
 PORTS_TRIED = 50
+_FILE = "~/.mlflow/credentials"
 LOG_TAIL = 2000  # characters of the server's output in an error
 
 
@@ -123,19 +125,36 @@ def free_port(wanted: int) -> int:
 def api_problem(url: str, timeout: float = 10.0) -> str | None:
     """None when an MLflow API answers at `url`, otherwise what is wrong in words.
 
-    Asks the API itself: /health says OK even where every real request is refused.
+    Asks the API itself, as the MLflow client would: /health says OK even where every real request is refused.
     """
+    request = urllib.request.Request(f"{url.rstrip('/')}{API}?max_results=1")
+    credentials = _authorization()
+    if credentials is not None:
+        request.add_unredirected_header("Authorization", credentials)  # for this host alone
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}{API}?max_results=1", timeout=timeout) as answer:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
             kind = answer.headers.get_content_type()
             return None if kind == "application/json" else f"it answers {kind}, which is no MLflow API"
     except urllib.error.HTTPError as error:
         if error.code == 401:
-            return None  # it wants a user name; the client has its own ways to give one
+            wants = "it asks for a user name and password" if credentials is None else "it refuses those that are set"
+            return f"{wants}; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or put them into {_FILE}"
         hint = "; start the server with --allowed-hosts naming this host" if error.code == 403 else ""
         return f"it answers HTTP {error.code}{hint}"
     except OSError as error:  # URLError and time-outs among them
         return str(getattr(error, "reason", error))
+
+
+def _authorization() -> str | None:
+    """What MLflow's client would send: a token, or the user name and password of the environment or its file."""
+    from mlflow.environment_variables import MLFLOW_TRACKING_TOKEN  # not where this file runs as a script
+    from mlflow.utils.credentials import read_mlflow_creds
+
+    known = read_mlflow_creds()
+    if known.username and known.password:
+        return f"Basic {base64.b64encode(f'{known.username}:{known.password}'.encode()).decode()}"
+    token = MLFLOW_TRACKING_TOKEN.get()
+    return f"Bearer {token}" if token else None
 
 
 def _start(command: list[str], port: int, moved: bool) -> Server:
