@@ -16,6 +16,7 @@ from jobs.tracked import TrackedSweep, tracked_sweep
 from jobs.transfer import transfers
 from jobs.uncertainty import bounds
 from tracking.full_video_section import full_video_metrics
+from tracking.run_store import EndStatus
 from tracking.transfer_section import transfer_metrics
 
 
@@ -33,7 +34,7 @@ def sync(context: Context) -> None:
     folds = fold_records(context, manifest, store)
     wanted = sum(search.search.configurations for search in searches)
     settings = sweep_key_settings(context, manifest, store)
-    end = "FINISHED" if len(probes) == wanted else "KILLED"
+    end: EndStatus = "FINISHED" if len(probes) == wanted else "KILLED"
     with tracked_sweep(context, manifest, store, settings, end=end, required=True) as tracked:
         tracked.log_probes(probes)
         if folds:
@@ -52,5 +53,5 @@ def _send_scores(
     for target in transfers(context, manifest, store):
         tracked.log_metrics(transfer_metrics(target))
     if full := full_video_records(context, manifest, store):
-        tracked.log_metrics(full_video_metrics(full))
+        tracked.log_metrics(full_video_metrics(full["folds"]))
     tracked.log_files(report_files(results.child("report")))

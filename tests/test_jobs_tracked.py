@@ -43,7 +43,8 @@ def test_the_runs_nest_from_the_sweep_to_every_configuration(runs: dict[str, Run
     for key, run in runs.items():
         parent = run.data.tags.get("mlflow.parentRunId")
         assert parent == (runs[key.rpartition("/")[0]].info.run_id if key else None), key
-        assert run.info.status == "FINISHED"
+        pruned = run.data.tags["status"] == "pruned" if "/trial:" in key else False
+        assert run.info.status == ("KILLED" if pruned else "FINISHED")
 
 
 def test_a_configuration_has_its_parameters_curves_and_end(runs: dict[str, Run], finished_run: FinishedRun) -> None:
@@ -53,7 +54,7 @@ def test_a_configuration_has_its_parameters_curves_and_end(runs: dict[str, Run],
         assert {name: run.data.params[name] for name in record["params"]} == {
             name: str(value) for name, value in record["params"].items()
         }
-        assert run.data.tags["state"] == record["state"]
+        assert run.data.tags["status"] == record["state"]
         assert run.data.metrics["validation_uar"] == pytest.approx(record["score"])
     record = probe_records(finished_run)[0]
     for name in ("train_loss", "validation_loss", "validation_uar", "validation_war"):
@@ -87,7 +88,8 @@ def test_the_sweep_says_from_what_it_came(runs: dict[str, Run], finished_run: Fi
     assert sweep.data.tags["code"] == code_version()
     assert sweep.data.tags["manifest"] == finished_run.manifest.content_hash
     assert sweep.data.tags["encoder.sha256"] == header.encoder["sha256"]
-    assert sweep.data.tags["store"] == finished_run.store.storage.uri
+    assert sweep.data.tags["store"] == finished_run.context.tokens_key(header)
+    assert sweep.data.tags["store.uri"] == finished_run.store.storage.uri
     assert sweep.data.params["videos"] == "25"
     written = yaml.safe_load(artifact(finished_run, sweep, "experiment.yaml"))
     assert written == finished_run.context.experiment.model_dump(mode="json")
