@@ -33,11 +33,11 @@ class Told:
     def run_link(self, fold: int | None, title: str) -> str:
         """A fold's run, or the sweep's."""
         known = self.run_ids.get(fold)
-        return f"[{title}](#/experiments/{self.experiment_id}/runs/{known})" if known else title
+        return f"[{title}]({_page(self.experiment_id, known)})" if known else title
 
     def file_link(self, path: str, title: str) -> str:
         """A file beside the sweep's run."""
-        return f"[{title}](#/experiments/{self.experiment_id}/runs/{self.run_ids[None]}/artifacts/{path})"
+        return f"[{title}]({_page(self.experiment_id, self.run_ids[None], '/artifacts/' + path)})"
 
 
 def describe(tracker: Tracker, sweep_key: str, told: Told) -> None:
@@ -86,7 +86,7 @@ def experiment_note(experiment_id: str, sweeps: Sequence[Run]) -> str:
     rows = []
     for run in sweeps[:MOST_ROWS]:
         uar = run.metrics.get("test_uar_mean")
-        name = f"[{run.name}](#/experiments/{experiment_id}/runs/{run.run_id})"
+        name = f"[{run.name}]({_page(experiment_id, run.run_id)})"
         told = [run.tags.get(tag, "") for tag in ("dataset", "encoder", "protocol", "status")]
         rows.append([name, rec.percent(uar, run.metrics.get("test_uar_std")), *told])
     heads = ["sweep", "test UAR (%)", "data set", "encoder", "protocol", "status"]
@@ -157,3 +157,7 @@ def _views(experiment_id: str) -> str:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [list(heads), ["---", *(["---:"] * (len(heads) - 1))], *map(list, rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _page(experiment_id: str, run_id: str, place: str = "") -> str:
+    return f"#/experiments/{experiment_id}/runs/{run_id}{place}?workflowType=machine_learning"

@@ -82,6 +82,15 @@ def _line(metric: str, title: str) -> dict[str, Any]:
 _CONFIGURATIONS = "tags.level = 'configuration'"
 VIEWS = (
     SavedView(
+        "fersweep-sweeps",
+        "0 Sweeps and their folds",
+        "tags.level != 'configuration'",
+        [
+            *map(_metric, ("test_uar_mean", "test_uar_std", "test_uar", "test_war", "best_validation_uar")),
+            *map(_tag, ("status", "dataset", "protocol", "encoder", "store", "code")),
+        ],
+    ),
+    SavedView(
         "fersweep-configurations",
         "1 Configurations, best first",
         f"{_CONFIGURATIONS} and tags.status = 'complete'",
@@ -109,6 +118,8 @@ VIEWS = (
         "3 Pruned and failed configurations, with reasons",
         f"{_CONFIGURATIONS} and tags.status != 'complete'",
         [*map(_tag, ("status", "reason", "family", "fold")), _metric("validation_uar"), _param("lr")],
+        order_by=_tag("status"),  # any order but by time: MLflow then lists runs without their parents
+        ascending=True,
     ),
     SavedView(
         "fersweep-charts",
@@ -136,15 +147,6 @@ VIEWS = (
             ),
         ),
     ),
-    SavedView(
-        "fersweep-sweeps",
-        "5 Sweeps of this experiment",
-        "tags.level = 'sweep'",
-        [
-            *map(_metric, ("test_uar_mean", "test_uar_std", "test_war_mean", "test_macro_f1_mean")),
-            *map(_tag, ("status", "dataset", "protocol", "encoder", "store", "code")),
-        ],
-    ),
 )
 
 
@@ -160,4 +162,4 @@ def view_tags() -> dict[str, str]:
 
 def view_link(experiment_id: str, view: SavedView) -> str:
     """The address of a view inside MLflow's pages."""
-    return f"#/experiments/{experiment_id}/runs?viewStateShareKey={view.id}{view.mode}"
+    return f"#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={view.id}{view.mode}"

@@ -1,0 +1,102 @@
+"""The queue before MLflow: order, what a silent server does to it, and what it never hides."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from tests.tracking_records import probe_record, shared_workspace
+from tracking.runs import Tracker
+from tracking.writer import ATTEMPTS, Writer
+
+Open = Callable[[], Tracker]
+
+
+@pytest.fixture
+def connect(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Open:
+    uri, artifacts = shared_workspace(tmp_path_factory)
+    return lambda: Tracker(uri, f"writer {request.node.name}", artifacts)
+
+
+def test_jobs_are_sent_in_order_and_neighbours_side_by_side(connect: Open) -> None:
+    order: list[str] = []
+    meeting = threading.Barrier(3, timeout=20)  # passes only if three are on their way at once
+    writer = Writer(connect, order.append).open()
+    writer.put(lambda _: order.append("first"))
+    for _ in range(3):
+        writer.put(lambda _: meeting.wait(), together=True)
+    writer.put(lambda _: order.append("last"))
+    assert writer.close() == 0
+    assert order == ["first", "last"]
+    assert not meeting.broken
+
+
+def test_putting_does_not_wait(connect: Open) -> None:
+    writer = Writer(connect, print).open()
+    started = time.perf_counter()
+    for _ in range(100):
+        writer.put(lambda _: time.sleep(0.02), together=True)
+    waited = time.perf_counter() - started
+    assert writer.close() == 0
+    whole = time.perf_counter() - started
+    assert waited < 0.1
+    assert whole > 5 * waited
+
+
+def test_what_a_silent_server_misses_is_sent_when_it_is_back(connect: Open) -> None:
+    told: list[str] = []
+    tries: list[float] = []
+
+    def silent_twice() -> Tracker:
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise ConnectionError("connection refused")
+        return connect()
+
+    done: list[int] = []
+    writer = Writer(silent_twice, told.append).open()
+    for number in range(5):
+        writer.put(lambda _, n=number: done.append(n))  # type: ignore[misc]
+    assert writer.close() == 0
+    assert done == list(range(5))
+    assert told[0].startswith("MLflow does not answer (connection refused)")
+    assert told[1].startswith("MLflow answers again")
+    assert len(told) == 2
+
+
+def test_a_server_that_is_gone_for_good_is_given_up_and_counted(connect: Open) -> None:
+    def gone() -> Tracker:
+        raise ConnectionError("connection refused")
+
+    writer = Writer(gone, lambda _: None, grace=0.5).open()
+    for _ in range(7):
+        writer.put(lambda _: None)
+    started = time.monotonic()
+    assert writer.close() == 7
+    assert time.monotonic() - started < 10
+
+
+def test_what_mlflow_refuses_is_counted_with_its_reason_and_the_rest_is_sent(connect: Open) -> None:
+    told: list[str] = []
+    tries: list[int] = []
+    done: list[int] = []
+
+    def refused(_: Tracker) -> None:
+        tries.append(1)
+        raise MlflowException("no such metric")
+
+    writer = Writer(connect, told.append).open(connect())
+    writer.put(refused)
+    writer.put(lambda _: done.append(1))
+    assert writer.close() == 1
+    assert (len(tries), done) == (ATTEMPTS, [1])
+    assert told == ["MLflow refused 1 results: no such metric"]
+
+
+def test_a_mistake_of_ours_is_raised(connect: Open) -> None:
+    writer = Writer(connect, print).open(connect())
+    writer.put(lambda tracker: tracker.log_probe("unknown", probe_record(0, 0)))
+    with pytest.raises(ValueError, match="holds no run"):
+        writer.close()
