@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -43,6 +44,23 @@ def test_putting_does_not_wait(connect: Open) -> None:
     whole = time.perf_counter() - started
     assert waited < 0.1
     assert whole > 5 * waited
+
+
+def test_a_configuration_costs_the_sweep_far_less_than_sending_it(connect: Open) -> None:
+    """At most 20 ms are allowed; what is waited for is the hand-over alone, a small part of the work."""
+    tracker = connect()
+    tracker.sweep_run("k", "sweep", {}, {}, {})
+    tracker.fold_run("k", 0, {}, {})
+    writer = Writer(connect, print).open(tracker)
+    records = [probe_record(0, trial) for trial in range(60)]
+    started = time.perf_counter()
+    for record in records:
+        writer.put(partial(Tracker.log_probe, sweep_key="k", record=record), together=True)
+    handed_over = time.perf_counter() - started
+    assert writer.close() == 0
+    sent = time.perf_counter() - started
+    assert handed_over / len(records) < 0.02
+    assert handed_over < sent / 5
 
 
 def test_what_a_silent_server_misses_is_sent_when_it_is_back(connect: Open) -> None:
