@@ -131,19 +131,19 @@ def _not_taken(left: int) -> str:
 def _connect(context: Context, required: bool) -> tuple[Writer, Tracker | None]:
     """What writes to MLflow, and its first connection if there is one."""
     workspace, name = context.workspace.storage, context.experiment.tracking.experiment or context.experiment.name
-    known = f"mlflow-{context.experiment.name}.json"
+    note = f"mlflow-{context.experiment.name}.json"  # the server that has answered once
+    known = workspace.read_json(note) if context.experiment.tracking.uri and workspace.exists(note) else None
     try:
         uri, artifacts = tracking_uris(context)
         place = {"uri": uri, "experiment": name}
         writer = Writer(lambda: Tracker(uri, name, artifacts), context.say)
         tracker = Tracker(uri, name, artifacts)
     except ValueError as error:
-        tracked_before = context.experiment.tracking.uri and workspace.exists(known)
-        if tracked_before and not required and workspace.read_json(known) == place:
+        if known is not None and known == place and not required:
             return writer, None
         raise UserError(f"tracking.uri: {error}") from error
-    if not (workspace.exists(known) and workspace.read_json(known) == place):
-        workspace.write_json(known, place)
+    if context.experiment.tracking.uri and known != place:
+        workspace.write_json(note, place)
     return writer, tracker
 
 

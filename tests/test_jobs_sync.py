@@ -1,4 +1,4 @@
-"""MLflow is a real server that is killed in the middle of a sweep: the sweep goes on, and `sync` sends the rest later."""
+"""A real MLflow server is killed in the middle of a sweep: the sweep goes on, and `sync` sends the rest later."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,17 @@ def elsewhere(finished: FinishedRun, folder: Path, *overrides: str) -> Context:
     return listen(finished.experiment, f"workspace={folder}/w", finished.tokens, *overrides)
 
 
+def _statuses_once_there(workspace: Path) -> set[str]:
+    """Runs are sent by a thread of their own: all of them run soon."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = mlflow_runs(workspace)
+        statuses = {run.info.status for run in found.values()}
+        if (len(found) == 1 + FOLDS and statuses == {"RUNNING"}) or time.monotonic() > deadline:
+            return statuses
+        time.sleep(0.05)
+
+
 def test_a_sweep_that_breaks_off_is_marked_and_runs_again(finished_run: FinishedRun, tmp_path: Path) -> None:
     context, manifest, store = elsewhere(finished_run, tmp_path), finished_run.manifest, finished_run.store
     settings = context.search_settings(manifest, store)
@@ -115,8 +127,7 @@ def test_a_sweep_that_breaks_off_is_marked_and_runs_again(finished_run: Finished
     for error in (KeyboardInterrupt, UserError, None):
         try:
             with tracked_sweep(context, manifest, store, settings):
-                found = mlflow_runs(tmp_path / "w")
-                statuses.append({run.info.status for run in found.values()})
+                statuses.append(_statuses_once_there(tmp_path / "w"))
                 if error is not None:
                     raise error
         except (KeyboardInterrupt, UserError):
