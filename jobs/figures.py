@@ -38,7 +38,8 @@ def sweep_figures(
                 place.write_bytes(name, content)
         names = [name for name in place.names() if name != _INPUTS]
         found[fold] = {name: place.read_bytes(name) for name in names}
-    folder.write_json(_INPUTS, inputs)
+    if not drawn:
+        folder.write_json(_INPUTS, inputs)
     return found
 
 

@@ -114,7 +114,18 @@ def test_what_mlflow_refuses_is_counted_with_its_reason_and_the_rest_is_sent(con
 
 
 def test_a_mistake_of_ours_is_raised(connect: Open) -> None:
+    def wrong(_: Tracker) -> None:
+        raise ValueError("the recall does not fit the matrix")
+
     writer = Writer(connect, print).open(connect())
-    writer.put(lambda tracker: tracker.log_probe("unknown", probe_record(0, 0)))
-    with pytest.raises(ValueError, match="holds no run"):
+    writer.put(wrong)
+    with pytest.raises(ValueError, match="the recall does not fit"):
         writer.close()
+
+
+def test_a_run_that_somebody_has_deleted_stops_nothing(connect: Open) -> None:
+    told: list[str] = []
+    writer = Writer(connect, told.append).open(connect())
+    writer.put(lambda tracker: tracker.log_probe("deleted", probe_record(0, 0)))
+    assert writer.close() == 1
+    assert "MLflow holds no run 'sweep:deleted/fold:0'" in told[0]

@@ -22,6 +22,7 @@ from mlflow.environment_variables import (
     MLFLOW_HTTP_REQUEST_MAX_RETRIES,
     MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
 )
+from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 
 from tracking.server import api_problem
@@ -73,7 +74,11 @@ class RunStore:
         if database is not None and fresh:
             _write_ahead(database)
         self._tags: dict[str, str] = {}
-        self.experiment_id = self._experiment(experiment_name, artifact_location)
+        try:
+            with client_settings(retries=False):
+                self.experiment_id = self._experiment(experiment_name, artifact_location)
+        except MlflowException as error:
+            raise ValueError(f"MLflow at {tracking_uri} cannot be used: {error}") from error
 
     def _experiment(self, name: str, artifact_location: str | None) -> str:
         found = self._client.get_experiment_by_name(name)

@@ -44,6 +44,10 @@ def local_uris(workspace: Path) -> tuple[str, str]:
     return database.render_as_string(), (workspace / "mlartifacts").as_uri()
 
 
+class MissingRunError(ValueError):
+    """MLflow does not hold a run that another belongs to: it was never opened, or a person has deleted it."""
+
+
 class Tracker:
     """The runs of one experiment's sweeps."""
 
@@ -212,7 +216,7 @@ class Tracker:
 
     def _known(self, sweep_key: str, key: str) -> Run:
         if key not in self._runs(sweep_key):
-            raise ValueError(f"MLflow holds no run {key!r}: call sweep_run and fold_run before what lies below")
+            raise MissingRunError(f"MLflow holds no run {key!r}: call sweep_run and fold_run before what lies below")
         return self._runs(sweep_key)[key]
 
     def _open(
