@@ -152,4 +152,4 @@ _SUMMARY = pa.schema(
         "decode_ended": pa.float64(),
     }
 )
-TIMES = tuple(name for name in _SUMMARY.names if name not in ("failures",))
+TIMES = tuple(name for name in _SUMMARY.names if name != "failures")  # of a summary: what a timeline is made of

@@ -53,11 +53,9 @@ def report(context: Context, manifest: Manifest, store: TokenStore, *, optimisti
     settings = sweep_key_settings(context, manifest, store)
     searches = fold_searches(context, manifest, store) if data.protocol == "nested" else []
     with context.workspace.stage("report", settings, done=not fresh):
-        for file, content in fresh.items():
+        pictures = figure_files(data) if fresh else {}  # written first: what is killed in between is drawn again
+        for file, content in {**pictures, **fresh}.items():
             folder.write_bytes(file, content)
-        if fresh:
-            for file, content in figure_files(data).items():
-                folder.write_bytes(file, content)
         with tracked_sweep(context, manifest, store, settings) as tracked:
             tracked.log_files(report_files(folder))
             tell(context, manifest, store, tracked, searches, found_records(searches))
