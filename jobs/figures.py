@@ -12,7 +12,7 @@ from distributed.settings import settings_key
 from distributed.sweep import FoldSearch
 from distributed.token_store import TokenStore
 from jobs.context import Context
-from jobs.results import fold_records, results_folder, sweep_key_settings
+from jobs.results import evaluation_settings, fold_records, results_folder
 from jobs.timeline import embedding_spans, search_spans
 from jobs.uncertainty import fold_bounds
 from tracking.records import fold_numbers
@@ -27,7 +27,7 @@ def sweep_figures(
 ) -> dict[int | None, Files]:
     """The files of the sweep's run (under None) and of the runs of its folds, kept in the workspace."""
     data = _data(context, manifest, store, searches, probes)
-    folder = context.workspace.folder("figures", sweep_key_settings(context, manifest, store))
+    folder = context.workspace.folder("figures", evaluation_settings(context, manifest, store))
     inputs = {"key": settings_key({"format": _FORMAT, **asdict(data)})}
     drawn = folder.exists(_INPUTS) and folder.read_json(_INPUTS) == inputs
     found: dict[int | None, Files] = {}
