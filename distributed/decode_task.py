@@ -6,6 +6,9 @@ It imports no torch: a node has many decoding processes, and torch costs each of
 from __future__ import annotations
 
 import functools
+import os
+import platform
+import time
 
 import pyarrow as pa
 from pyarrow import fs
@@ -22,6 +25,9 @@ _DECODED = pa.schema(
         "clips": pa.list_(pa.int64()),
         "reason": pa.string(),
         "fingerprint": pa.string(),
+        "decoded_on": pa.string(),
+        "decode_started": pa.float64(),
+        "decode_ended": pa.float64(),
     }
 )
 
@@ -29,11 +35,13 @@ _DECODED = pa.schema(
 def decode_part(batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, short_side: int) -> pa.Table:
     """The frames of a part's videos as raw bytes, or the reasons why there are none.
 
-    `batch` has the columns part, video_id and path; `short_side` is in pixels.
+    `batch` has the columns part, video_id and path; `short_side` is in pixels. Beside it, where and when (seconds
+    since 1970) each was decoded.
     """
     decoder = worker_decoder(decoding)
     rows = []
     for row in batch.to_pylist():
+        started = time.time()
         result = decoder.decode(row["path"], clips, short_side)
         if isinstance(result, DecodedVideo):
             found = {
@@ -46,8 +54,14 @@ def decode_part(batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, s
         else:
             found = {"pixels": b"", "size": [0, 0, 0], "clips": [], "reason": result.reason}
             found["fingerprint"] = fingerprint(row["path"])
-        rows.append({"part": row["part"], "video_id": row["video_id"], **found})
+        times = {"decoded_on": worker_name(), "decode_started": started, "decode_ended": time.time()}
+        rows.append({"part": row["part"], "video_id": row["video_id"], **found, **times})
     return pa.Table.from_pylist(rows, schema=_DECODED)
+
+
+def worker_name() -> str:
+    """This process, as a timeline names it."""
+    return f"{platform.node()}, process {os.getpid()}"
 
 
 @functools.lru_cache(maxsize=1)

@@ -18,11 +18,12 @@ from ray.data import DataContext
 
 from distributed.cluster import GRAPH_OPTIONS, errors_of_workers, rows_of_graph, total_resources
 from distributed.decode_task import decode_part, fingerprint
-from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings, EncodeParts
+from distributed.embedding_workers import TIMES, EmbeddingConfig, EmbeddingSettings, EncodeParts
 from distributed.encoders import check_weights, encoder_spec
 from distributed.errors import UserError
 from distributed.manifest import Manifest
 from distributed.pooling import pooled_grid
+from distributed.storage import Storage
 from distributed.token_store import StoreHeader, TokenStore, VideoFailure, parts_per_shard
 from distributed.views import short_side
 
@@ -94,14 +95,33 @@ def embed(
     _check_failures(failures, total, settings.max_failures)
     if missing:
         check_weights(settings.encoder)
-    for row in rows_of_graph(_run_graph, store, manifest, settings, missing) if missing else ():
-        failures += [VideoFailure(**item) for item in row["failures"]]
-        done += row["videos"]
-        on_progress(EmbeddingProgress(done, total, len(failures)))
-        _check_failures(failures, total, settings.max_failures)
-        if store.header.parts_per_shard > 1 and row["part"] in _last_parts(store.header):
-            _seal_ready(store)
+    times: list[dict[str, Any]] = []
+    try:
+        for row in rows_of_graph(_run_graph, store, manifest, settings, missing) if missing else ():
+            times.append({name: row[name] for name in TIMES})
+            failures += [VideoFailure(**item) for item in row["failures"]]
+            done += row["videos"]
+            on_progress(EmbeddingProgress(done, total, len(failures)))
+            _check_failures(failures, total, settings.max_failures)
+            if store.header.parts_per_shard > 1 and row["part"] in _last_parts(store.header):
+                _seal_ready(store)
+    finally:
+        if times:
+            _times_folder(store).write_json(f"times-{round(times[0]['decode_started'])}.json", times)
     _seal_ready(store)
+
+
+def read_embedding_times(store: TokenStore) -> list[dict[str, Any]]:
+    """Where and when (seconds since 1970) each part was decoded and encoded, and how long its encoder had waited.
+
+    In a folder of their own beside the shards, whose bytes do not depend on them.
+    """
+    folder = _times_folder(store)
+    return [row for name in folder.names() for row in folder.read_json(name)]
+
+
+def _times_folder(store: TokenStore) -> Storage:
+    return store.storage.child("times")
 
 
 def check_room(store: TokenStore) -> int:

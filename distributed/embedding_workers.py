@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from distributed.clips import ClipsConfig
+from distributed.decode_task import worker_name
 from distributed.decoding import DecodingConfig
 from distributed.encoders import EncoderConfig, load_encoder
 from distributed.encoding import encode_clips, unusable
@@ -86,6 +88,11 @@ class EncodeParts:
             "failures": [asdict(failure) for failure in failures],
             "waited_s": started - self._idle_since,
             "worked_s": ended - started,
+            "encoded_on": worker_name(),
+            "encode_ended": time.time(),
+            "decoded_on": batch["decoded_on"][0].as_py(),
+            "decode_started": pc.min(batch["decode_started"]).as_py(),
+            "decode_ended": pc.max(batch["decode_ended"]).as_py(),
         }
         self._idle_since = ended
         return pa.Table.from_pylist([summary], schema=_SUMMARY)
@@ -138,5 +145,11 @@ _SUMMARY = pa.schema(
         ),
         "waited_s": pa.float64(),
         "worked_s": pa.float64(),
+        "encoded_on": pa.string(),
+        "encode_ended": pa.float64(),
+        "decoded_on": pa.string(),
+        "decode_started": pa.float64(),
+        "decode_ended": pa.float64(),
     }
 )
+TIMES = tuple(name for name in _SUMMARY.names if name != "failures")  # of a summary: what a timeline is made of

@@ -156,6 +156,19 @@ def read_packs(storage: Storage, skip: set[int] | None = None) -> dict[int, list
     return {n: storage.read_json(pack_name(n))["records"] for n in numbers if n not in known}
 
 
+def read_pack_times(storage: Storage) -> list[Record]:
+    """Where and when every pack of a fold was trained: `fold`, `pack`, `configurations`, and what its process noted.
+
+    `node`, `process`, `started` and `ended` (seconds since 1970); packs that noted nothing are left out.
+    """
+    files = [storage.read_json(name) for name in storage.names() if name.startswith("pack-")]
+    return [
+        {"fold": file["fold"], "pack": file["pack"], "configurations": len(file["records"]), **file["ran"]}
+        for file in files
+        if "ran" in file
+    ]
+
+
 @dataclass
 class SearchProblem:
     """What a searcher has to know of its fold."""

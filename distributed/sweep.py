@@ -7,8 +7,11 @@ progress and a later resume all read it there.
 from __future__ import annotations
 
 import math
+import os
+import platform
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +75,7 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        job, pack = self.job, self.config["pack"]
+        job, pack, started = self.job, self.config["pack"], time.time()
         specs = [
             ProbeSpec(number, params["family"], params, derived_seed(job.seed, "probe", number))
             for number, params in zip(job.search.trials_of(pack), self.config["params"], strict=True)
@@ -89,7 +92,8 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
             device="cuda" if torch.cuda.is_available() else "cpu",
         )
         records = [probe_record(result, job.fold, pack) for result in results]
-        job.packs.write_json(pack_name(pack), {"fold": job.fold, "pack": pack, "records": records})
+        ran = {"node": platform.node(), "process": os.getpid(), "started": started, "ended": time.time()}
+        job.packs.write_json(pack_name(pack), {"fold": job.fold, "pack": pack, "ran": ran, "records": records})
         scores = [record["score"] for record in records if record["state"] == "complete"]
         return {"score": max(scores, default=0.0), "done": True}
 

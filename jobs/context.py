@@ -46,6 +46,10 @@ class Context:
         """What names the tokens: another folder may hold other videos under the same names."""
         return {"header": header.to_json(), "root": self.experiment.data.root}
 
+    def tokens_key(self, header: StoreHeader) -> str:
+        """The short name of a store's content, whichever folder it lies in."""
+        return settings_key(self._tokens(header))
+
     def labelled(self, manifest: Manifest, store: TokenStore) -> tuple[LabelledTokens, list[Fold]]:
         """The videos that have tokens, and their folds.
 
@@ -85,7 +89,7 @@ class Context:
         failed = [failure.video_id for failure in store.failures()]
         tokens = {
             "manifest": manifest.content_hash,
-            "tokens": settings_key(self._tokens(store.header)),
+            "tokens": self.tokens_key(store.header),
             "failed": failed,
         }
         return {**tokens, **sections, "packs_at_once": self.experiment.sweep.packs_at_once}

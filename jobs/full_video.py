@@ -36,7 +36,7 @@ def full_video(context: Context, manifest: Manifest, store: TokenStore) -> list[
         records = evaluate_full_video(evaluation, report)
     evaluation.folder.write_json(RECORDS, {"stride": evaluation.stride, "folds": records})
     with tracked_sweep(context, manifest, store, sweep_settings) as tracked:
-        tracked.tracker.log_summary(tracked.key, full_video_metrics(records), {})
+        tracked.log_metrics(full_video_metrics(records))
     for line in full_video_summary(records):
         context.say(line)
     for video_id, reason in (failure for record in records for failure in record["failed"]):

@@ -79,6 +79,14 @@ def report(
 
 
 @app.command()
+def sync(experiment: ExperimentFile, overrides: Overrides = None) -> None:
+    """Send MLflow what it misses of the workspace's results, after an outage for instance; twice does no harm."""
+    from jobs.sync import sync as sync_runs
+
+    sync_runs(open_context(experiment, overrides))
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="where the demo writes everything")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="another seed draws other actors")] = 0,

@@ -18,6 +18,7 @@ from jobs.results import fold_records as fold_records
 from jobs.results import results_folder, sweep_key_settings
 from jobs.results import results_of as results_of
 from jobs.sweep import fold_searches, found_records
+from jobs.telling import tell
 from jobs.tracked import tracked_sweep
 from jobs.uncertainty import all_bounds
 from jobs.versions import code_version, library_versions
@@ -51,13 +52,23 @@ def report(context: Context, manifest: Manifest, store: TokenStore, *, optimisti
     files = {f"{name}.html": render_html(data), f"{name}.md": render_markdown(data)}
     fresh = {n: t.encode() for n, t in files.items() if not folder.exists(n) or folder.read_bytes(n) != t.encode()}
     settings = sweep_key_settings(context, manifest, store)
+    searches = fold_searches(context, manifest, store) if data.protocol == "nested" else []
     with context.workspace.stage("report", settings, done=not fresh):
-        for file, content in fresh.items():
+        pictures = figure_files(data) if fresh else {}  # written first: what is killed in between is drawn again
+        for file, content in {**pictures, **fresh}.items():
             folder.write_bytes(file, content)
         with tracked_sweep(context, manifest, store, settings) as tracked:
-            tracked.log_files({**files, **figure_files(data)})
+            tracked.log_files(report_files(folder))
+            tell(context, manifest, store, tracked, searches, found_records(searches))
     context.say(f"report: {folder.uri}/{name}.html")
     return folder
+
+
+def report_files(folder: Storage) -> dict[str, str | bytes]:
+    """The reports that are there and their figures, by their paths beside a sweep's run."""
+    figures = folder.child("figures")
+    files: dict[str, str | bytes] = {name: folder.read_bytes(name) for name in folder.names()}
+    return files | {f"figures/{name}": figures.read_bytes(name) for name in figures.names()}
 
 
 def report_data(context: Context, manifest: Manifest, store: TokenStore) -> ReportData:

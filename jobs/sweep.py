@@ -11,6 +11,7 @@ from distributed.sweep import FoldSearch, run_sweep
 from distributed.token_store import TokenStore
 from jobs.context import Context
 from jobs.progress import progress
+from jobs.telling import tell
 from jobs.tracked import tracked_sweep
 
 
@@ -67,7 +68,10 @@ def sweep(context: Context, manifest: Manifest, store: TokenStore) -> None:
             report(len(seen), total, list(seen.values()).count("failed"))
 
         on_pack([])
+        before = len(seen)
         run_sweep(searches, context.experiment.sweep, on_pack)
+        if len(seen) > before:
+            tell(context, manifest, store, tracked, searches, found_records(searches))
     for search in searches:
         records = found_records([search])
         best = winner_of(search.fold, records)

@@ -57,7 +57,7 @@ def transfer(context: Context, manifest: Manifest, store: TokenStore, other: Pat
     found = {**about, "folds": _scored(context, jobs)}
     transfer_folder(context, manifest, store).write_json(f"{name}.json", found)
     with tracked_sweep(context, manifest, store, sweep_key_settings(context, manifest, store)) as tracked:
-        tracked.tracker.log_summary(tracked.key, transfer_metrics(found), {})
+        tracked.log_metrics(transfer_metrics(found))
     for line in transfer_summary(found):
         context.say(line)
     return found

@@ -77,7 +77,7 @@ def test_changed_evaluation_settings_redo_the_evaluation_alone(finished_run: Fin
         f"fold-{fold}{end}" for fold in range(FOLDS) for end in ("-members.parquet", *(f".{k}" for k in kinds))
     }
     new = {file.relative_to(tmp_path / "w").parts[0] for file in after.keys() - before.keys()}
-    assert new == {"evaluation", "stages-small.json"}
+    assert new == {"evaluation", "figures", "stages-small.json"}
     searches = {search.fold: search for search in fold_searches(context, manifest, store)}
     runs = mlflow_runs(tmp_path / "w")
     for fold in range(FOLDS):

@@ -64,7 +64,7 @@ def test_a_changed_search_searches_again_and_embeds_nothing(finished_run: Finish
         file: state for file, state in before.items() if file != stages
     }
     new = {file.relative_to(finished_run.workspace).parts[0] for file in after.keys() - before.keys()}
-    assert new == {"sweep"}
+    assert new == {"sweep", "figures"}
 
 
 def test_changed_views_make_another_store_beside_the_old_one(finished_run: FinishedRun) -> None:
@@ -89,10 +89,10 @@ def test_the_papers_recipe_searches_nothing(finished_run: FinishedRun) -> None:
     assert "sweep: nothing to search, evaluate.selection is paper" in said(context)
     assert "evaluate: not what it was before (evaluate.selection: nested there, paper here" in said(context)
     new = {file.relative_to(finished_run.workspace).parts[0] for file in after.keys() - before.keys()}
-    assert new == {"evaluation"}
+    assert new == {"evaluation", "figures"}
     added = {key: run for key, run in mlflow_runs(finished_run.workspace).items() if key not in runs}
     assert len(added) == 1 + FOLDS  # a sweep run and its folds, no configuration
-    assert {run.data.tags["selection"] for run in added.values()} == {"paper"}
+    assert {run.data.tags["protocol"] for run in added.values()} == {"paper"}
     assert all("test_uar" in run.data.metrics for key, run in added.items() if "/fold:" in key)
 
 

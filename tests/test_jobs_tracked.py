@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def test_the_runs_nest_from_the_sweep_to_every_configuration(runs: dict[str, Run
     for key, run in runs.items():
         parent = run.data.tags.get("mlflow.parentRunId")
         assert parent == (runs[key.rpartition("/")[0]].info.run_id if key else None), key
-        assert run.info.status == "FINISHED"
+        pruned = run.data.tags["status"] == "pruned" if "/trial:" in key else False
+        assert run.info.status == ("KILLED" if pruned else "FINISHED")
 
 
 def test_a_configuration_has_its_parameters_curves_and_end(runs: dict[str, Run], finished_run: FinishedRun) -> None:
@@ -53,7 +55,7 @@ def test_a_configuration_has_its_parameters_curves_and_end(runs: dict[str, Run],
         assert {name: run.data.params[name] for name in record["params"]} == {
             name: str(value) for name, value in record["params"].items()
         }
-        assert run.data.tags["state"] == record["state"]
+        assert run.data.tags["status"] == record["state"]
         assert run.data.metrics["validation_uar"] == pytest.approx(record["score"])
     record = probe_records(finished_run)[0]
     for name in ("train_loss", "validation_loss", "validation_uar", "validation_war"):
@@ -87,7 +89,8 @@ def test_the_sweep_says_from_what_it_came(runs: dict[str, Run], finished_run: Fi
     assert sweep.data.tags["code"] == code_version()
     assert sweep.data.tags["manifest"] == finished_run.manifest.content_hash
     assert sweep.data.tags["encoder.sha256"] == header.encoder["sha256"]
-    assert sweep.data.tags["store"] == finished_run.store.storage.uri
+    assert sweep.data.tags["store"] == finished_run.context.tokens_key(header)
+    assert sweep.data.tags["store.uri"] == finished_run.store.storage.uri
     assert sweep.data.params["videos"] == "25"
     written = yaml.safe_load(artifact(finished_run, sweep, "experiment.yaml"))
     assert written == finished_run.context.experiment.model_dump(mode="json")
@@ -106,6 +109,17 @@ def elsewhere(finished: FinishedRun, folder: Path, *overrides: str) -> Context:
     return listen(finished.experiment, f"workspace={folder}/w", finished.tokens, *overrides)
 
 
+def _statuses_once_there(workspace: Path) -> set[str]:
+    """Runs are sent by a thread of their own: all of them run soon."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = mlflow_runs(workspace)
+        statuses = {run.info.status for run in found.values()}
+        if (len(found) == 1 + FOLDS and statuses == {"RUNNING"}) or time.monotonic() > deadline:
+            return statuses
+        time.sleep(0.05)
+
+
 def test_a_sweep_that_breaks_off_is_marked_and_runs_again(finished_run: FinishedRun, tmp_path: Path) -> None:
     context, manifest, store = elsewhere(finished_run, tmp_path), finished_run.manifest, finished_run.store
     settings = context.search_settings(manifest, store)
@@ -113,8 +127,7 @@ def test_a_sweep_that_breaks_off_is_marked_and_runs_again(finished_run: Finished
     for error in (KeyboardInterrupt, UserError, None):
         try:
             with tracked_sweep(context, manifest, store, settings):
-                found = mlflow_runs(tmp_path / "w")
-                statuses.append({run.info.status for run in found.values()})
+                statuses.append(_statuses_once_there(tmp_path / "w"))
                 if error is not None:
                     raise error
         except (KeyboardInterrupt, UserError):

@@ -80,7 +80,7 @@ def test_a_probe_run_holds_parameters_curves_score_state_and_times(open_tracker:
     assert run.info.run_name == f"{record['family']} · f0 · {record['score']:.3f}"
     assert run.data.params == {name: str(value) for name, value in record["params"].items()}
     assert run.data.metrics["validation_uar"] == record["score"]
-    wanted = {"family": record["family"], "fold": "0", "trial": "0", "pack": "0", "state": "complete"}
+    wanted = {"family": record["family"], "fold": "0", "trial": "0", "pack": "0", "status": "complete"}
     assert wanted.items() <= run.data.tags.items()
     assert run.info.end_time - run.info.start_time == int(1000 * record["seconds"])
     history = client.get_metric_history(run.info.run_id, "validation_loss")
@@ -94,7 +94,7 @@ def test_a_probe_run_holds_parameters_curves_score_state_and_times(open_tracker:
 
 @pytest.mark.parametrize(
     ("state", "score", "status", "end"),
-    [("pruned", 0.301, "FINISHED", "0.301 pruned"), ("failed", None, "FAILED", "failed")],
+    [("pruned", 0.301, "KILLED", "0.301 pruned"), ("failed", None, "FAILED", "failed")],
 )
 def test_how_a_probe_ended_is_seen(
     open_tracker: Open, client: MlflowClient, state: str, score: float | None, status: str, end: str
@@ -104,7 +104,7 @@ def test_how_a_probe_ended_is_seen(
     run = _runs(client, open_tracker())["sweep:k1/fold:0/trial:0"]
     assert run.info.status == status
     assert run.info.run_name.endswith(f"· f0 · {end}")
-    assert (run.data.tags["state"], run.data.tags["reason"]) == (state, "train_loss is nan")
+    assert (run.data.tags["status"], run.data.tags["reason"]) == (state, "train_loss is nan")
     assert run.data.metrics.get("validation_uar") == score
 
 

@@ -1,4 +1,4 @@
-"""Which hyperparameters the scores of a sweep hang on: an Optuna study rebuilt from records, in memory."""
+"""Which hyperparameters the scores of a sweep hang on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,15 +6,10 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 
 from tracking import records as rec
 from tracking.records import Record
+from tracking.studies import empty_study, plain, shared_space
 
 FEWEST = 10  # complete configurations below which a ranking would be an accident
 MOST = 10  # parameters shown
@@ -41,26 +36,16 @@ def importances(probes: Sequence[Record]) -> Importances:
     scores = _without_fold_means(complete)
     if np.ptp(scores) < 1e-9:
         return Importances(reason="all scores are equal, so no parameter made a difference.")
-    space = _space([probe["params"] for probe in complete])
+    space = shared_space([probe["params"] for probe in complete])
     if not space:
         return Importances(reason="no parameter that all configurations share was varied.")
-    study = _empty_study()
+    study = empty_study()
     for probe, score in zip(complete, scores, strict=True):
-        params = {name: _plain(probe["params"][name], space[name]) for name in space}
+        params = {name: plain(probe["params"][name], space[name]) for name in space}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=dict(space), value=float(score)))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return Importances(shares=dict(list(shares.items())[:MOST]), num_probes=len(complete))
-
-
-def _empty_study() -> optuna.Study:
-    """A study in memory, made without the line that Optuna prints about it."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return optuna.create_study(direction="maximize")
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 def _without_fold_means(probes: Sequence[Record]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -69,33 +54,3 @@ def _without_fold_means(probes: Sequence[Record]) -> np.ndarray[Any, np.dtype[np
     for fold in rec.fold_numbers(probes):
         scores[folds == fold] -= scores[folds == fold].mean()
     return scores
-
-
-def _space(configurations: Sequence[Record]) -> dict[str, BaseDistribution]:
-    """The distributions of the parameters that all configurations have and that differ between them."""
-    shared = set.intersection(*(set(configuration) for configuration in configurations))
-    space = {}
-    for name in sorted(shared):
-        values = [configuration[name] for configuration in configurations]
-        if len({repr(value) for value in values}) > 1:
-            space[name] = _distribution(values)
-    return space
-
-
-def _distribution(values: Sequence[Any]) -> BaseDistribution:
-    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    if not numeric:
-        return CategoricalDistribution(sorted({_text(value) for value in values}))
-    low, high = min(values), max(values)
-    log = low > 0 and high / low >= 30  # a range this wide was surely searched by orders of magnitude
-    if all(isinstance(value, int) for value in values):
-        return IntDistribution(low, high, log=log)
-    return FloatDistribution(low, high, log=log)
-
-
-def _plain(value: Any, distribution: BaseDistribution) -> Any:
-    return _text(value) if isinstance(distribution, CategoricalDistribution) else value
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)

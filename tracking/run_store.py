@@ -17,8 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag, ViewType
-from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
+from mlflow.entities import DatasetInput, Metric, Param, RunTag, ViewType
+from mlflow.environment_variables import (
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
+)
+from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 
 from tracking.server import api_problem
@@ -35,14 +39,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Run:
-    """What is known of a run that exists; `start` in milliseconds since 1970."""
+    """What is known of a run that exists; `start` in milliseconds since 1970, `datasets` by their digests."""
 
     run_id: str
     start: int
     status: str = "RUNNING"
+    name: str = ""
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    datasets: set[str] = field(default_factory=set)
 
     @property
     def ended(self) -> bool:
@@ -55,17 +61,23 @@ class RunStore:
 
     def __init__(self, tracking_uri: str, experiment_name: str, artifact_location: str | None) -> None:
         """Open the experiment or create it, and with it a local database; ValueError where that cannot be."""
-        if tracking_uri.startswith(("http://", "https://")) and (problem := api_problem(tracking_uri)):
+        if problem := _server_problem(tracking_uri):
             advice = "" if "; " in problem else "; start it or correct the URI"
             raise ValueError(f"the MLflow server at {tracking_uri} cannot be used: {problem}{advice}")
         if tracking_uri.startswith("sqlite:") and artifact_location is None:
             raise ValueError(f"{tracking_uri} is a local database: name the artifact_location beside it")
         database = make_url(tracking_uri).database if tracking_uri.startswith("sqlite:") else None
         fresh = database is not None and not Path(database).exists()
+        self._uri = tracking_uri
         self._client = MlflowClient(tracking_uri=tracking_uri)
         if database is not None and fresh:
             _write_ahead(database)
-        self.experiment_id = self._experiment(experiment_name, artifact_location)
+        self._tags: dict[str, str] = {}
+        try:
+            with client_settings(retries=False):
+                self.experiment_id = self._experiment(experiment_name, artifact_location)
+        except MlflowException as error:
+            raise ValueError(f"MLflow at {tracking_uri} cannot be used: {error}") from error
 
     def _experiment(self, name: str, artifact_location: str | None) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -77,34 +89,49 @@ class RunStore:
                 f"the MLflow experiment {name!r} was deleted: choose another name, or restore it with "
                 f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
             )
+        self._tags = dict(found.tags)
         return str(found.experiment_id)
+
+    def problem(self) -> str | None:
+        """None while MLflow answers, otherwise what is wrong in words."""
+        return _server_problem(self._uri)
+
+    def tag_experiment(self, tags: Mapping[str, str]) -> None:
+        """Tags on the experiment itself; those that it has already are not sent again."""
+        for name, value in tags.items():
+            if self._tags.get(name) != _cut(value, TAG_LIMIT):
+                self._client.set_experiment_tag(self.experiment_id, name, _cut(value, TAG_LIMIT))
+                self._tags[name] = _cut(value, TAG_LIMIT)
+
+    @property
+    def experiment_tags(self) -> Mapping[str, str]:
+        """The experiment's tags when it was opened, with what was set since."""
+        return self._tags
 
     def load(self, key: str) -> dict[str, Run]:
         """The runs with this key and those below it, by their keys, in one paged search."""
-        runs: dict[str, Run] = {}
+        found = self.search(f"tags.`{KEY}` LIKE '{_plain_key(key)}%'")
+        return {name: run for run in found if (name := run.tags[KEY]) == key or name.startswith(f"{key}/")}
+
+    def search(self, filter_string: str) -> Iterator[Run]:
+        """Every run that MLflow's filter lets through, the newest first."""
         token: str | None = ""
         while token is not None:
             page = self._client.search_runs(
                 [self.experiment_id],
-                filter_string=f"tags.`{KEY}` LIKE '{_plain_key(key)}%'",
+                filter_string=filter_string,
                 run_view_type=ViewType.ACTIVE_ONLY,
                 max_results=PAGE,
                 page_token=token or None,
             )
-            for found in page:
-                tags = dict(found.data.tags)
-                if tags[KEY] == key or tags[KEY].startswith(f"{key}/"):
-                    params, metrics = dict(found.data.params), dict(found.data.metrics)
-                    info = found.info
-                    runs[tags[KEY]] = Run(info.run_id, info.start_time, info.status, params, tags, metrics)
+            yield from map(_known_run, page)
             token = page.token or None
-        return runs
 
     def create(self, key: str, name: str, tags: Mapping[str, str], start: int) -> Run:
         """A new running run."""
         short = {KEY: _plain_key(key), **{tag: _cut(value, TAG_LIMIT) for tag, value in tags.items()}}
         made = self._client.create_run(self.experiment_id, start_time=start, tags=short, run_name=name)
-        run = Run(made.info.run_id, start, tags=short)
+        run = Run(made.info.run_id, start, name=name, tags=short)
         for tag, value in tags.items():
             self._keep_whole(run, "tag", tag, value, TAG_LIMIT)
         return run
@@ -147,6 +174,19 @@ class RunStore:
         run.tags.update(short_tags)
         run.metrics.update({metric.key: metric.value for metric in metrics})
 
+    def rename(self, run: Run, name: str) -> None:
+        """Give the run another name."""
+        if run.name != name:
+            self._client.update_run(run.run_id, name=name)
+            run.name = name
+
+    def inputs(self, run: Run, datasets: Sequence[DatasetInput]) -> None:
+        """Log the data sets that the run reads; one that it has already is not sent again."""
+        fresh = [one for one in datasets if one.dataset.digest not in run.datasets]
+        if fresh:
+            self._client.log_inputs(run.run_id, datasets=fresh)
+            run.datasets.update(one.dataset.digest for one in fresh)
+
     def artifact(self, run: Run, path: str, content: bytes) -> None:
         """Write a file (a path with slashes) beside the run; the same path again replaces it."""
         folder, _, name = path.rpartition("/")
@@ -157,7 +197,7 @@ class RunStore:
 
     def end(self, run: Run, status: EndStatus, moment: int) -> None:
         """End the run at this moment (milliseconds since 1970)."""
-        with _without_links():
+        with client_settings():
             self._client.set_terminated(run.run_id, status=status, end_time=moment)
         run.status = status
 
@@ -180,16 +220,42 @@ class RunStore:
             self.artifact(run, path, value.encode())
 
 
+def _server_problem(tracking_uri: str) -> str | None:
+    return api_problem(tracking_uri) if tracking_uri.startswith(("http://", "https://")) else None
+
+
+def _known_run(found: Any) -> Run:
+    info, data = found.info, found.data
+    return Run(
+        info.run_id,
+        info.start_time,
+        info.status,
+        info.run_name or "",
+        dict(data.params),
+        dict(data.tags),
+        dict(data.metrics),
+        {one.dataset.digest for one in found.inputs.dataset_inputs} if found.inputs else set(),
+    )
+
+
 @contextmanager
-def _without_links() -> Iterator[None]:
-    """Keep MLflow from printing two links for every run that ends on a server."""
-    variable = MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
-    before = variable.get_raw()
-    variable.set(True)
+def client_settings(*, retries: bool = True) -> Iterator[None]:
+    """Keep MLflow from printing two links for every run that ends on a server.
+
+    Without `retries` a request is sent once, so that one whose answer was lost makes no second run; a number that
+    the user has set stays.
+    """
+    chosen = {MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT: "true"}
+    if not retries and MLFLOW_HTTP_REQUEST_MAX_RETRIES.get_raw() is None:
+        chosen[MLFLOW_HTTP_REQUEST_MAX_RETRIES] = "0"
+    before = {variable: variable.get_raw() for variable in chosen}
+    for variable, value in chosen.items():
+        variable.set(value)
     try:
         yield
     finally:
-        variable.unset() if before is None else variable.set(before)
+        for variable, value in before.items():
+            variable.unset() if value is None else variable.set(value)
 
 
 def _write_ahead(database: str) -> None:
