@@ -32,6 +32,7 @@ ROAD = (
     "grouping",
     "folds",
     "clips",
+    "container",
     "decoding",
     "decode_task",
     "windows",
