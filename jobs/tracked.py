@@ -17,6 +17,9 @@ from jobs.versions import code_version
 from tracking.records import Bounds, summarize
 from tracking.runs import Tracker, local_uris
 
+# What tells exactly which encoder made the tokens; only a model folder has the last two.
+_ENCODER_TAGS = ("sha256", "revision", "config_sha256")
+
 
 @dataclass(frozen=True)
 class TrackedSweep:
@@ -101,7 +104,7 @@ def _open_runs(context: Context, manifest: Manifest, store: TokenStore, tracked:
         tags={
             "selection": experiment.evaluate.selection,
             "code": code_version(),
-            "encoder.sha256": header.encoder["sha256"],
+            **{f"encoder.{key}": header.encoder[key] for key in _ENCODER_TAGS if key in header.encoder},
             "manifest": manifest.content_hash,
             "store": store.storage.uri,
         },

@@ -8,6 +8,7 @@ import pytest
 
 from distributed.decode_task import decode_part
 from distributed.embedding_workers import EncodeParts
+from distributed.errors import UserError
 from distributed.token_reader import TokenReader
 from distributed.views import short_side
 from tests.conftest import WriteVideo
@@ -36,6 +37,17 @@ def test_an_encoder_writes_its_part_and_groups_do_not_change_the_tokens(
     store.seal(0)
     tokens = TokenReader(store, manifest.table["video_id"].to_pylist())
     assert tokens.shape == (2 * 8 * 2 * 2, 32)
+
+
+def test_an_encoder_that_is_another_one_on_this_machine_is_refused(experiment: Path) -> None:
+    """The store was planned with one file, and a node has another under its name."""
+    context = open_context(experiment)
+    settings = context.experiment.embedding_settings
+    _, store = open_store(context)
+    path = Path(str(settings.encoder.weights))
+    path.write_bytes(path.read_bytes()[:-4] + bytes(4))
+    with pytest.raises(UserError, match=r"is another one on this machine \(sha256: .* there, .* here\); give every"):
+        EncodeParts(store, settings)
 
 
 def test_only_what_shapes_the_store_may_change_it(experiment: Path) -> None:
