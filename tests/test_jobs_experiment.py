@@ -85,8 +85,6 @@ def test_an_encoder_can_be_its_name_alone_and_a_model_folder_is_found_from_the_f
     assert name("huggingface:dino") == "huggingface:dino"  # there is one in the working directory, not beside the file
     assert name("tiny", "encoder=huggingface:dino") == f"huggingface:{elsewhere}/dino"
     assert name("{name: tiny}", "encoder.name=huggingface:dino") == f"huggingface:{elsewhere}/dino"
-        name("{name: tiny}", "encoder.name=huggingface:dino", "encoder.device=cpu") == f"huggingface:{elsewhere}/dino"
-    )
 
 
 def test_written_out_it_loads_as_the_same_experiment(tmp_path: Path) -> None:
