@@ -16,7 +16,7 @@ from torch import Tensor
 
 from distributed.encoders import EncoderConfig, check_weights, encoder_spec, load_encoder
 from distributed.errors import UserError
-from tests.small_models import FAMILIES, VIDEO, WIDTH, small_model, write_model
+from tests.small_models import FAMILIES, VIDEO, WIDTH, small_config, small_model, write_model
 
 # Of each family (t, h, w) of the clips below: 8 frames, or what the model takes, of 32 pixels; 28 for DINOv2.
 FRAMES = {"timesformer": 4, "timesformer-space": 4}
@@ -106,6 +106,43 @@ def test_the_spec_is_what_the_models_files_say(folders: Path) -> None:
     }
     assert specs["dinov2"].resolution == 28 and specs["dinov2"].patch == 14  # its positions are for 56 pixels
     assert specs["clip"].grid_of(5) == (5, 2, 2)
+
+
+def test_other_sizes_of_clips_are_those_of_the_librarys_model_of_that_size(folders: Path) -> None:
+    """V-JEPA 2 in the library places tokens by its configuration: at another resolution that has to follow."""
+    transformers = pytest.importorskip("transformers")
+    encoder = load_encoder(config_of(folders / "vjepa2", frames=4, resolution=64))
+    assert encoder.spec.grid == (2, 4, 4)
+    config = small_config("vjepa2")
+    config.crop_size, config.frames_per_clip = 64, 4
+    model = transformers.VJEPA2Model(config).eval()
+    model.load_state_dict(small_model("vjepa2").state_dict())
+    clips = torch.randn(1, 3, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = model.get_vision_features(pixel_values_videos=clips.transpose(1, 2)).reshape(1, 2, 4, 4, WIDTH)
+    found = encoder(clips)
+    assert float((found - expected).norm() / expected.norm()) < 1e-5
+    assert load_encoder(config_of(folders / "dinov2", resolution=42))(torch.zeros(1, 3, 2, 42, 42)).shape[1:4] == (
+        2,
+        3,
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes", "message"),
+    [
+        ("videomae", {"resolution": 64}, "a videomae takes its own `resolution` alone; remove encoder.resolution"),
+        ("clip", {"frames": 4}, "a clip takes its own `frames` alone"),
+        ("vjepa2", {"frames": 5}, "frames is 5: it has to be a multiple of 2"),
+        ("dinov2", {"resolution": 30}, "resolution is 30: it has to be a multiple of 14"),
+    ],
+)
+def test_sizes_that_a_model_does_not_take_are_refused(
+    folders: Path, family: str, sizes: dict[str, int], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        encoder_spec(config_of(folders / family, **sizes))
 
 
 @pytest.mark.parametrize("family", ["vjepa2", "timesformer", "clip"])

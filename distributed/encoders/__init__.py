@@ -34,7 +34,8 @@ class EncoderConfig:
     Only `tiny` has its own. `huggingface:FOLDER` and `huggingface:NAME` hold their weights themselves, the latter
     in the cache of the hub at `revision` (a commit, branch or tag; `main` without it). `device` auto is the GPU
     where there is one; `dtype` auto is float32 on a CPU and on a GPU bfloat16 or, where it has no such units,
-    float16. Raises UserError.
+    float16. `frames` and `resolution` are those of the encoder unless they are set, and then its positions are
+    interpolated. Raises UserError.
     """
 
     name: str = TINY
@@ -42,6 +43,8 @@ class EncoderConfig:
     device: DeviceName = "auto"
     dtype: DtypeName = "auto"
     revision: str | None = None
+    frames: int | None = None
+    resolution: int | None = None
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -54,6 +57,9 @@ class EncoderConfig:
             if value not in known:
                 more = f", {PREFIX}FOLDER, {PREFIX}NAME_ON_THE_HUB" if key == "name" else ""
                 raise UserError(f"encoder {key} {value!r} is not known. Use one of {', '.join(known)}{more}")
+        for key, size in (("frames", self.frames), ("resolution", self.resolution)):
+            if size is not None and (type(size) is not int or size < 1):
+                raise UserError(f"encoder {key} is {size!r}: it has to be a whole number above 0, or left out")
         if self.is_huggingface:
             check_name(self.name, self.revision)
             if self.weights is not None:
@@ -103,7 +109,7 @@ def encoder_spec(config: EncoderConfig) -> EncoderSpec:
     Raises UserError for a missing or unreadable file.
     """
     if config.is_huggingface:
-        return folder_spec(_folder(config))
+        return folder_spec(_folder(config), config.frames, config.resolution)
     path = _weights_path(config)
     return _spec(config, _shape(config, path), path)
 
@@ -115,8 +121,9 @@ def load_encoder(config: EncoderConfig) -> Encoder:
     """
     device = _device(config.device)
     if config.is_huggingface:
-        tokens = load_tokens(_folder(config), _dtype(config.dtype, device)).to(device)
-        return Encoder(encoder_spec(config), tokens, device)
+        spec = encoder_spec(config)
+        tokens = load_tokens(_folder(config), _dtype(config.dtype, device), spec.resolution)
+        return Encoder(spec, tokens.to(device), device)
     path = _weights_path(config)
     shape = _shape(config, path)
     model, state = _checked(shape, path)
@@ -128,7 +135,7 @@ def load_encoder(config: EncoderConfig) -> Encoder:
 def check_weights(config: EncoderConfig) -> None:
     """Raise UserError where `load_encoder` would for the weights' sake, before a device is taken."""
     if config.is_huggingface:
-        load_tokens(_folder(config), torch.float32)
+        load_tokens(_folder(config), torch.float32, encoder_spec(config).resolution)
         return
     path = _weights_path(config)
     _checked(_shape(config, path), path)
@@ -167,7 +174,7 @@ def _shape(config: EncoderConfig, path: Path) -> Shape:
 
 
 def _spec(config: EncoderConfig, shape: Shape, path: Path) -> EncoderSpec:
-    return EncoderSpec(
+    spec = EncoderSpec(
         name=config.name,
         frames=shape.frames,
         tubelet=shape.tubelet,
@@ -179,6 +186,10 @@ def _spec(config: EncoderConfig, shape: Shape, path: Path) -> EncoderSpec:
         std=IMAGENET_STD,
         sha256=file_sha256(path),
     )
+    try:
+        return spec.at_size(config.frames, config.resolution)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _device(name: DeviceName) -> torch.device:

@@ -46,8 +46,9 @@ ENCODERS: Mapping[str, str] = {
     "SiglipForImageClassification": "vision_model",
 }
 VIDEO_TYPES = ("vjepa2", "videomae", "timesformer", "vivit")
-# Their positions are rotary or interpolated in every forward pass, so that a processor may choose the resolution.
+# Their positions are rotary or interpolated in every forward pass, so that the resolution can be chosen.
 ANY_RESOLUTION = ("vjepa2", "dinov2", "dinov2_with_registers")
+ANY_FRAMES = ("vjepa2",)
 
 
 @dataclass(frozen=True)
@@ -97,20 +98,25 @@ class TokenGrid(nn.Module):
         return hidden.reshape(B, t, h, w, layout.dim)
 
 
-def folder_spec(folder: ModelFolder) -> EncoderSpec:
-    """What the model's files say of it; reads no weights but for their hash.
+def folder_spec(folder: ModelFolder, frames: int | None = None, resolution: int | None = None) -> EncoderSpec:
+    """What the model's files say of it; reads no weights but for their hash. `frames` and `resolution` as in `at_size`.
 
     Raises:
-        UserError: a file is missing, or says something that does not fit or is not known here.
+        UserError: a file is missing, or says something that does not fit or is not known here, or the model takes
+            clips of no other size.
     """
     layout, pixels = _layout(folder), read_pixels(*folder.processor())
-    if pixels.resolution != layout.image_size and folder.config()["model_type"] not in ANY_RESOLUTION:
+    kind = folder.config()["model_type"]
+    if pixels.resolution != layout.image_size and kind not in ANY_RESOLUTION:
         raise refusal(
             folder.processor()[0],
             f"it asks for {pixels.resolution} pixels, and the positions of {CONFIG} are for {layout.image_size}",
             "Use the settings that were published with the model",
         )
-    return EncoderSpec(
+    for key, value, able in (("frames", frames, ANY_FRAMES), ("resolution", resolution, ANY_RESOLUTION)):
+        if value is not None and kind not in able:
+            raise UserError(f"encoder {folder.label}: a {kind} takes its own `{key}` alone; remove encoder.{key}")
+    spec = EncoderSpec(
         name=folder.label,
         frames=layout.frames,
         tubelet=layout.tubelet,
@@ -124,16 +130,24 @@ def folder_spec(folder: ModelFolder) -> EncoderSpec:
         revision=folder.revision,
         config_sha256=folder.config_sha256(),
     )
+    try:
+        return spec.at_size(frames, resolution)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
-def load_tokens(folder: ModelFolder, dtype: torch.dtype) -> TokenGrid:
+def load_tokens(folder: ModelFolder, dtype: torch.dtype, resolution: int) -> TokenGrid:
     """The folder's encoder with its weights, on the CPU in float32; `dtype` is what products are computed in.
+
+    It takes clips of `resolution` pixels, that of its spec.
 
     Raises:
         UserError: a weight is missing, not known, of another shape or not finite; nothing stays at random.
     """
     layout, architecture = _layout(folder), _architecture(folder)
     folder.weights()
+    # V-JEPA 2 tells rows from columns by the resolution of its configuration, not by that of the clip.
+    sizes = {"crop_size": resolution} if folder.config()["model_type"] == "vjepa2" else {}
     try:
         with _quiet():
             model, info = getattr(_transformers(), architecture).from_pretrained(
@@ -144,6 +158,7 @@ def load_tokens(folder: ModelFolder, dtype: torch.dtype) -> TokenGrid:
                 ignore_mismatched_sizes=True,  # they are listed, and refused below with all the others
                 output_loading_info=True,
                 dtype=torch.float32,
+                **sizes,
             )
     except (OSError, ValueError, RuntimeError, ImportError, safetensors.SafetensorError) as error:
         fix = "Use the files of one model as published, or a newer transformers"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 Channels = tuple[float, float, float]
@@ -48,6 +48,17 @@ class EncoderSpec:
             raise ValueError(f"clips have {frames} frames, and the encoder {self.name} takes {self.frames}")
         side = self.resolution // self.patch
         return (frames // self.tubelet, side, side)
+
+    def at_size(self, frames: int | None, resolution: int | None) -> EncoderSpec:
+        """The same encoder on clips of other sizes, for which it interpolates its positions; None keeps its own.
+
+        Raises ValueError where they are not whole tubelets and patches.
+        """
+        sized = replace(self, frames=frames or self.frames, resolution=resolution or self.resolution)
+        for name, part in (("frames", sized.tubelet), ("resolution", sized.patch)):
+            if getattr(sized, name) % part:
+                raise ValueError(f"encoder {name} is {getattr(sized, name)}: it has to be a multiple of {part}")
+        return sized
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain JSON values, without what is empty; `from_json` reads it back."""
