@@ -227,6 +227,7 @@ def test_truncated_weights_are_refused(folders: Path, tmp_path: Path) -> None:
     [
         ({"architectures": ["LlamaForCausalLM"]}, "`architectures` is ['LlamaForCausalLM']. These are known here: VJ"),
         ({"architectures": None}, "`architectures` is None"),
+        ({"model_type": None}, "`model_type` is None"),
         ({"patch_size": [16, 8]}, "patch_size is [16, 8]. Only square"),
         ({"quantization_config": {"bits": 4}}, "these weights are quantized"),
         ({"num_frames": "many"}, "its settings are wrong"),

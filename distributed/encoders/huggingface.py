@@ -90,7 +90,8 @@ class TokenGrid(nn.Module):
         if not layout.video:
             pixels = pixels.flatten(0, 1)
         # Products alone are rounded: weights, norms and residual sums stay float32, as in V-JEPA here.
-        with torch.autocast(clips.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        half = self.dtype != torch.float32
+        with torch.autocast(clips.device.type, self.dtype) if half else contextlib.nullcontext():
             hidden: Tensor = self.model(pixels).last_hidden_state[:, layout.leading :].float()
         t, h, w = T // layout.tubelet, H // layout.patch, W // layout.patch
         if layout.patches_first:
@@ -194,11 +195,13 @@ def _architecture(folder: ModelFolder) -> str:
 def _layout(folder: ModelFolder) -> Layout:
     path = folder.path / CONFIG
     architecture, values = _architecture(folder), folder.config()
+    if not isinstance(values.get("model_type"), str):
+        raise refusal(path, f"`model_type` is {values.get('model_type')!r}", "Use the file as published")
     if values.get("quantization_config"):
         raise refusal(path, "these weights are quantized", "Use the model's weights as they were trained")
     from huggingface_hub.errors import StrictDataclassError
 
-    kind = str(values.get("model_type"))
+    kind = values["model_type"]
     try:
         with _quiet():
             config = _transformers().AutoConfig.from_pretrained(
