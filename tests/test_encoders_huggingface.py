@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from distributed.encoders import EncoderConfig, check_weights, encoder_spec, load_encoder
+from distributed.encoders.huggingface import model_flops
+from distributed.encoders.model_folder import ModelFolder
 from distributed.errors import UserError
 from tests.small_models import FAMILIES, VIDEO, WIDTH, small_config, small_model, write_model
 
@@ -143,6 +145,19 @@ def test_sizes_that_a_model_does_not_take_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         encoder_spec(config_of(folders / family, **sizes))
+
+
+@pytest.mark.parametrize(("family", "frames", "tokens", "tubelet"), [("vjepa2", 8, 16, 2), ("dinov2", 1, 4, 1)])
+def test_operations_of_a_clip_are_those_of_its_matrix_products(
+    folders: Path, family: str, frames: int, tokens: int, tubelet: int
+) -> None:
+    """Two blocks of width 32: qkv and output 4 D^2, the MLP 2 D M, attention 2 N D, and the patches, per token."""
+    side, patch, cls = (32, 16, 0) if family == "vjepa2" else (28, 14, 1)
+    seen = tokens + cls
+    blocks = 2 * seen * (4 * WIDTH**2 + 2 * WIDTH * 4 * WIDTH + 2 * seen * WIDTH)
+    expected = 2 * (tokens * 3 * tubelet * patch**2 * WIDTH + blocks)
+    found = model_flops(ModelFolder.find(f"huggingface:{folders / family}", None), frames, side)
+    assert found == expected
 
 
 @pytest.mark.parametrize("family", ["vjepa2", "timesformer", "clip"])

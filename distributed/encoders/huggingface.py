@@ -14,6 +14,7 @@ from typing import Any
 import safetensors
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from distributed.encoders.model_folder import CONFIG, ModelFolder
 from distributed.encoders.processor import read_pixels
@@ -168,6 +169,20 @@ def load_tokens(folder: ModelFolder, dtype: torch.dtype, resolution: int) -> Tok
     check_finite(model.state_dict(), folder.path)
     encoder = model.get_submodule(ENCODERS[architecture])
     return TokenGrid(encoder, layout, dtype).eval().requires_grad_(False)
+
+
+def model_flops(folder: ModelFolder, frames: int, resolution: int) -> int:
+    """Floating-point operations of one clip in matrix products, counted by torch on tensors without values.
+
+    A multiplication with its addition counts as two. Raises UserError as `folder_spec`.
+    """
+    layout, architecture = _layout(folder), _architecture(folder)
+    with _quiet(), torch.device("meta"):
+        config = _transformers().AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+        model = getattr(_transformers(), architecture)(config).get_submodule(ENCODERS[architecture])
+        with FlopCounterMode(display=False) as counter:
+            TokenGrid(model.eval(), layout, torch.float32)(torch.empty(1, 3, frames, resolution, resolution))
+    return int(counter.get_total_flops())
 
 
 def _check_loaded(folder: ModelFolder, info: Mapping[str, Any]) -> None:
