@@ -72,6 +72,8 @@ def test_a_model_folder_is_embedded_named_in_the_header_and_predicts(
     )
     model.save(Storage.at(tmp_path / "model"))
     moved = (tmp_path / "models" / family).rename(tmp_path / "moved")
+    gone = check_encoder(settings.encoder)
+    assert gone.state == "error" and "there is no such folder" in gone.text
     loaded = ExportedModel.load(Storage.at(tmp_path / "model"))
     with pytest.raises(UserError, match="there is no such folder.*or give the file or folder .* with --weights"):
         loaded.with_encoder()
