@@ -51,7 +51,8 @@ def _write_frames(
     rate = Fraction(stream.average_rate or 25)
     written = None
     for number, frame in enumerate(video.decode(stream)):
-        pixels = frame.to_ndarray(format="rgb24")
+        # As it is shown: phones store videos on their side, and say in the header how to turn them.
+        pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
         if written is None:
             written = output.add_stream("libx264", rate=rate)
             # H.264 stores colours for two by two pixels.

@@ -72,11 +72,12 @@ def frame_heat(weights: Heat, grid: FrameGrid, frame: int) -> Heat:
     # How much of each token's tube this frame is: a short video's last frame can be in it several times.
     shares = (grid.clips == frame).reshape(segments, t, per_token).mean(axis=2)
     patches = np.einsum("vsthw,st->vhw", weights, shares) / views
+    # A last row and column of pixels that fill no patch belong to no token.
     high, wide = grid.resolution // h, grid.resolution // w
     heat = np.zeros(grid.size, np.float32)
     for patch, (top, left) in zip(patches, grid.corners, strict=True):
         square = patch.repeat(high, axis=0).repeat(wide, axis=1) / (high * wide)
-        heat[top : top + grid.resolution, left : left + grid.resolution] += square
+        heat[top : top + h * high, left : left + w * wide] += square
     return heat
 
 

@@ -28,6 +28,7 @@ from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field
 
 from distributed.clips import ClipsConfig, Indices, clip_indices
+from distributed.container import Source, UnusableError, read_header
 
 Frames = npt.NDArray[np.uint8]
 T = TypeVar("T")
@@ -38,10 +39,13 @@ _CHUNK = 16
 
 
 class DecodingConfig(BaseModel):
-    """How decoding defends itself."""
+    """How decoding defends itself. What is larger or longer is a failure, found before a frame is decoded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     deadline_s: float = Field(60.0, gt=0, description="seconds after which a video's decoder is killed")
+    max_pixels: int = Field(36_000_000, ge=1, description="most pixels of a frame; 8K has 33 million")
+    max_seconds: float = Field(4 * 3600.0, gt=0, description="most seconds that a video lasts")
+    max_frames: int = Field(1_000_000, ge=1, description="most frames of a video")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Decoder:
     """A decoding process that can be killed. It starts with the first video; `close` ends it."""
 
     def __init__(self, config: DecodingConfig) -> None:
-        self._deadline_s = config.deadline_s
+        self._config = config
         self._pool = _start_pool()
 
     def __enter__(self) -> Decoder:
@@ -113,12 +117,12 @@ class Decoder:
             return self._schedule(work, path, *arguments)
 
     def _schedule(self, work: Callable[..., T | DecodeFailure], path: str, *arguments: Any) -> T | DecodeFailure:
-        future = self._pool.schedule(work, args=(path, *arguments), timeout=self._deadline_s)
+        future = self._pool.schedule(work, args=(path, self._config, *arguments), timeout=self._config.deadline_s)
         try:
             result: T | DecodeFailure = future.result()
         except FutureTimeout:
             return DecodeFailure(
-                f"the decoder gave no answer within {self._deadline_s:g} s and was killed; "
+                f"the decoder gave no answer within {self._config.deadline_s:g} s and was killed; "
                 "re-encode the video, or raise decoding.deadline_s if it is very long"
             )
         except ProcessExpired as error:
@@ -139,25 +143,21 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-class _UnusableError(Exception):
-    """The message is the reason why a file gives no frames."""
+def _decode(path: str, limits: DecodingConfig, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
+    return _explained(lambda: _planned_frames(_open(path, limits), clips, short_side))
 
 
-def _decode(path: str, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
-    return _explained(lambda: _planned_frames(_open(path), clips, short_side))
-
-
-def _inspect(path: str) -> VideoInfo | DecodeFailure:
+def _inspect(path: str, limits: DecodingConfig) -> VideoInfo | DecodeFailure:
     def work() -> VideoInfo:
         _kept_open.cache_clear()  # the file may be another one since
-        reader = _kept_open(path)
+        reader = _kept_open(path, limits)
         return VideoInfo(len(reader), float(reader.get_avg_fps()))
 
     return _explained(work)
 
 
-def _some_frames(path: str, numbers: Indices, short_side: int) -> Frames | DecodeFailure:
-    return _explained(lambda: _resized(_kept_open(path), numbers, short_side))
+def _some_frames(path: str, limits: DecodingConfig, numbers: Indices, short_side: int) -> Frames | DecodeFailure:
+    return _explained(lambda: _resized(_kept_open(path, limits), numbers, short_side))
 
 
 def _explained(work: Callable[[], T]) -> T | DecodeFailure:
@@ -167,7 +167,7 @@ def _explained(work: Callable[[], T]) -> T | DecodeFailure:
     decord.logging.set_level(decord.logging.FATAL)
     try:
         return work()
-    except _UnusableError as error:
+    except UnusableError as error:
         return DecodeFailure(str(error))
     except (RuntimeError, decord.DECORDError, av.error.FFmpegError) as error:
         return DecodeFailure(f"not a video that can be decoded ({_normalised(error)}); re-encode or remove it")
@@ -177,46 +177,60 @@ def _explained(work: Callable[[], T]) -> T | DecodeFailure:
         return DecodeFailure(f"the file cannot be read ({_normalised(error)}); check its permissions")
 
 
-def _open(path: str) -> Any:
+def _open(path: str, limits: DecodingConfig) -> Any:
     """decord's reader of a whole video.
 
     Raises:
         OSError: the file cannot be opened.
-        _UnusableError: it is no whole video.
+        UnusableError: it is no whole video, or larger than the limits.
     """
     import decord
 
     source = _source(path)
+    header = read_header(source, max_pixels=limits.max_pixels, max_seconds=limits.max_seconds)
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
     reader = decord.VideoReader(str(source) if isinstance(source, Path) else source, num_threads=1)
     if len(reader) < 1:
-        raise _UnusableError("the video has no frames; re-encode or remove it")
-    missing = _missing_seconds(source, len(reader) / max(reader.get_avg_fps(), 1e-6))
-    if missing:
-        raise _UnusableError(f"the file is truncated ({missing}); copy it again")
+        raise UnusableError("the video has no frames; re-encode or remove it")
+    if len(reader) > limits.max_frames:
+        raise UnusableError(
+            f"it has {len(reader)} frames, and decoding.max_frames is {limits.max_frames}; cut the video, or raise "
+            "the limit"
+        )
+    # decord takes what is there of a file that was cut short for the whole video. Where frames come at uneven times,
+    # their number does not tell how long they last.
+    decoded_s = max(
+        len(reader) / max(reader.get_avg_fps(), 1e-6), float(reader.get_frame_timestamp(len(reader) - 1)[1])
+    )
+    # Half a second and a tenth are left to rounding, and to sound that goes on after the pictures.
+    if decoded_s + 0.5 < 0.9 * header.seconds:
+        missing = f"{decoded_s:.1f} s of pictures where its header promises {header.seconds:.1f} s"
+        raise UnusableError(f"the file is truncated ({missing}); copy it again")
     return reader
 
 
 @functools.lru_cache(maxsize=1)
-def _kept_open(path: str) -> Any:
+def _kept_open(path: str, limits: DecodingConfig) -> Any:
     """The reader of the video that is being read piece by piece."""
-    return _open(path)
+    return _open(path, limits)
 
 
-def _source(path: str) -> io.BytesIO | Path:
+def _source(path: str) -> Source:
     """Something that decord opens.
 
     Raises:
         OSError: the file cannot be opened.
-        _UnusableError: it cannot be a video.
+        UnusableError: it cannot be a video.
     """
     filesystem, name = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
     local = isinstance(filesystem, fs.LocalFileSystem)
     with filesystem.open_input_stream(name) as stream:
         data = bytes(stream.read(len(_LFS_MARK)) if local else stream.read())
     if not data:
-        raise _UnusableError("the file is empty; copy it again")
+        raise UnusableError("the file is empty; copy it again")
     if data.startswith(_LFS_MARK):
-        raise _UnusableError("a Git LFS stub stands in for the video; run `git lfs pull` in the dataset's folder")
+        raise UnusableError("a Git LFS stub stands in for the video; run `git lfs pull` in the dataset's folder")
     return Path(name) if local else io.BytesIO(data)
 
 
@@ -227,22 +241,6 @@ def _planned_frames(reader: Any, clips: ClipsConfig, short_side: int) -> Decoded
     needed, positions = np.unique(plan, return_inverse=True)
     frames = _resized(reader, needed, short_side)
     return DecodedVideo(frames, positions.reshape(plan.shape).astype(np.int64), len(reader))
-
-
-def _missing_seconds(source: io.BytesIO | Path, decoded_s: float) -> str:
-    """What a file that was cut short lacks, or nothing: decord takes what is there for the whole video."""
-    if isinstance(source, io.BytesIO):
-        source.seek(0)
-    with av.open(str(source) if isinstance(source, Path) else source) as container:
-        stream = container.streams.video[0]
-        if stream.duration is not None and stream.time_base is not None:
-            declared_s = float(stream.duration * stream.time_base)
-        else:
-            declared_s = (container.duration or 0) / av.time_base
-    # Half a second and a tenth are left to rounding, and to sound that goes on after the pictures.
-    if decoded_s + 0.5 >= 0.9 * declared_s:
-        return ""
-    return f"{decoded_s:.1f} s of pictures where its header promises {declared_s:.1f} s"
 
 
 def _resized(reader: Any, needed: Indices, short_side: int) -> Frames:

@@ -44,13 +44,14 @@ def plan_store(manifest: Manifest, settings: EmbeddingSettings) -> StoreHeader:
         UserError: the encoder, the clips and the pooling do not fit together.
     """
     spec = encoder_spec(settings.encoder)
-    if settings.clips.frames_per_clip != spec.frames:
+    frames = settings.clips.frames_per_clip
+    if spec.frames not in (1, frames):  # an encoder of single images takes clips of any length
         raise UserError(
-            f"clips.frames_per_clip is {settings.clips.frames_per_clip}, and the encoder {spec.name} "
-            f"takes {spec.frames}; set it to {spec.frames}"
+            f"clips.frames_per_clip is {frames}, and the encoder {spec.name} takes {spec.frames}; "
+            f"set it to {spec.frames}"
         )
     try:
-        grid = pooled_grid(settings.tokens.pool, (settings.clips.segments, *spec.grid))
+        grid = pooled_grid(settings.tokens.pool, (settings.clips.segments, *spec.grid_of(frames)))
     except ValueError as error:
         raise UserError(str(error)) from error
     per_part, views = settings.embedding.videos_per_task, settings.views.names

@@ -17,7 +17,9 @@ from distributed.decode_task import worker_name
 from distributed.decoding import DecodingConfig
 from distributed.encoders import EncoderConfig, load_encoder
 from distributed.encoding import encode_clips, unusable
+from distributed.errors import UserError
 from distributed.pooling import pool_tokens
+from distributed.settings import differences
 from distributed.token_store import TokenRow, TokensConfig, TokenStore, VideoFailure
 from distributed.views import ViewsConfig, evaluation_clips
 
@@ -59,6 +61,11 @@ class EncodeParts:
         self.store = store
         self.settings = settings
         self.encoder = load_encoder(settings.encoder)
+        if changes := differences(store.header.encoder, self.encoder.spec.to_json()):
+            raise UserError(
+                f"the encoder {settings.encoder.name} is another one on this machine ({'; '.join(changes)}); "
+                "give every machine the same files"
+            )
         self._idle_since = time.perf_counter()
 
     def __call__(self, batch: pa.Table) -> pa.Table:

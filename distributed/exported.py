@@ -60,8 +60,8 @@ class ExportedModel:
     ) -> ExportedModel:
         """The model of an evaluation's winners; `header` is that of the store that they were trained on."""
         return cls(
-            # Where it was trained on a GPU it may be used without one.
-            encoder=replace(encoder, device="auto"),
+            # Where it was trained on a GPU it may be used without one; a branch of the hub may move on.
+            encoder=replace(encoder, device="auto", revision=header.encoder.get("revision") or encoder.revision),
             spec=EncoderSpec.from_json(header.encoder),
             clips=ClipsConfig(**header.clips),
             views=ViewsConfig(**header.view_settings),
@@ -164,17 +164,26 @@ class ExportedModel:
         Raises:
             UserError: the file is missing, or it is not the one that the probes were trained on.
         """
-        changes: dict[str, Any] = {"device": device, **({"weights": weights} if weights else {})}
+        changes: dict[str, Any] = {"device": device}
         config = replace(self.encoder, **changes)
-        fix = "give the file that the probes were trained on with --weights FILE"
+        if weights:
+            config = config.at(weights)
+        fix = "give the file or folder that the probes were trained on with --weights"
         if config.weights is not None and not Path(config.weights).expanduser().is_file():
             raise UserError(f"encoder weights {config.weights}: there is no such file; {fix}")
-        found = encoder_spec(config).sha256
-        if found != self.spec.sha256:
-            raise UserError(
-                f"encoder weights {config.weights or self.encoder.name}: these are other weights (sha256 "
-                f"{found[:12]}, the probes were trained on {self.spec.sha256[:12]}); {fix}"
-            )
+        try:
+            found = encoder_spec(config)
+        except UserError as error:
+            raise UserError(f"{error}; or {fix}") from error
+        for name, there, here in (
+            ("weights", found.sha256, self.spec.sha256),
+            ("settings", found.config_sha256, self.spec.config_sha256),
+        ):
+            if there != here:
+                raise UserError(
+                    f"encoder weights {config.weights or config.name}: these are other {name} (sha256 {there[:12]}, "
+                    f"the probes were trained on {here[:12]}); {fix}"
+                )
         return replace(self, encoder=config)
 
 

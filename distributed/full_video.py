@@ -188,6 +188,7 @@ class ScoreWindows:
         torch.set_num_threads(1)
         settings, header = evaluation.settings, evaluation.header
         encoder = load_encoder(settings.encoder)
+        self._frames = settings.clips.frames_per_clip
         self._scorers = {
             fold: Scorer(
                 encoder=encoder,
@@ -216,11 +217,6 @@ class ScoreWindows:
         except UnusableTokensError as error:
             return {**row, "windows": 0, "probabilities": [], "reason": str(error)}
         return {**row, "windows": len(found), "probabilities": found.reshape(-1).tolist()}
-
-    @property
-    def _frames(self) -> int:
-        """Frames of a clip."""
-        return next(iter(self._scorers.values())).encoder.spec.frames
 
 
 _SCORED = pa.schema(

@@ -17,6 +17,7 @@ from distributed.cluster import ClusterConfig
 from distributed.decoding import DecodingConfig
 from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings
 from distributed.encoders import EncoderConfig
+from distributed.encoders.model_folder import PREFIX, is_local
 from distributed.errors import UserError
 from distributed.evaluation import EvaluateConfig
 from distributed.folds import FoldsConfig
@@ -87,6 +88,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     values = _read_yaml(path)
     for key in _PATHS:
         _make_absolute(values, key, path.absolute().parent)
+    _name_encoder(values, path.absolute().parent)
     for override in overrides:
         _apply(values, override)
     values.setdefault("name", path.stem)
@@ -138,6 +140,18 @@ def _make_absolute(values: dict[str, Any], key: str, folder: Path) -> None:
         place[name] = str((folder / Path(value).expanduser()).resolve())
 
 
+def _name_encoder(values: dict[str, Any], folder: Path) -> None:
+    """`encoder: NAME` is short for its `name`; a model's folder is made absolute, a name on the hub stays."""
+    if isinstance(values.get("encoder"), str):
+        values["encoder"] = {"name": values["encoder"]}
+    section = values.get("encoder")
+    name = section.get("name") if isinstance(section, dict) else None
+    if isinstance(section, dict) and isinstance(name, str) and name.startswith(PREFIX):
+        place = folder / Path(name.removeprefix(PREFIX)).expanduser()
+        if is_local(name.removeprefix(PREFIX)) or place.is_dir():
+            section["name"] = f"{PREFIX}{place.resolve()}"
+
+
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
@@ -154,6 +168,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise UserError(f"{override}: the value is not YAML ({error})") from error
     if key in _PATHS:
         _make_absolute(values, key, Path.cwd())
+    if key in ("encoder", "encoder.name"):
+        _name_encoder(values, Path.cwd())
 
 
 def _explain(error: Any) -> str:

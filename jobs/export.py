@@ -42,7 +42,8 @@ def export(context: Context, folder: Path) -> None:
     model = experiment_model(context)
     storage = Storage.at(folder)
     model.save(storage)
-    weights = model.encoder.weights or f"those of {model.encoder.name}, which come with fersweep"
+    come_along = "" if model.encoder.is_huggingface else ", which come with fersweep"
+    weights = model.encoder.weights or f"those of {model.encoder.name}{come_along}"
     context.say(
         f"export: {storage.uri}, the probes of {len(model.winners)} folds; the encoder's weights stay apart: {weights}"
     )

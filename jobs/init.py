@@ -35,7 +35,7 @@ folds:
   validation: 0.2         # share of each fold's other actors that the search is scored on
 
 encoder:
-  name: vjepa-vith16-384  # vjepa-vitl16-224, vjepa-vith16-224, vjepa-vith16-384, or tiny (only for trying out)
+  name: vjepa-vith16-384  # vjepa-vitl16-224, vjepa-vith16-224, huggingface:FOLDER, or tiny (only for trying out)
   weights: vith16-384.pth.tar
 
 clips:

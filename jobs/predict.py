@@ -11,7 +11,7 @@ from rich.console import Console
 
 from distributed.annotation import annotate_video
 from distributed.datasets import VIDEO_SUFFIXES
-from distributed.decoding import DecodeFailure
+from distributed.decoding import DecodeFailure, DecodingConfig
 from distributed.errors import UserError
 from distributed.exported import MODEL, ExportedModel
 from distributed.predictor import Predictor, WindowScores
@@ -59,6 +59,11 @@ def read_model(place: Path, console: Console) -> ExportedModel:
     return ExportedModel.load(Storage.at(place))
 
 
+def read_decoding(place: Path) -> DecodingConfig:
+    """The limits that an experiment file sets, or those that hold by default with an exported folder."""
+    return load_experiment(place).decoding if place.is_file() and place.name != MODEL else DecodingConfig()
+
+
 def find_videos(names: Sequence[str]) -> list[str]:
     """The videos that names, folders (with all below) and patterns stand for, in order, each once.
 
@@ -80,14 +85,20 @@ def find_videos(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def predict_videos(model: ExportedModel, videos: Sequence[str], asked: Asked, console: Console) -> int:
+def predict_videos(
+    model: ExportedModel,
+    videos: Sequence[str],
+    asked: Asked,
+    console: Console,
+    decoding: DecodingConfig | None = None,
+) -> int:
     """Print what the model says of every video; returns how many failed, each a row with its reason."""
     folds = [str(winner.fold) for winner in model.winners]
     whose = f"the probe of fold {folds[0]}" if len(folds) == 1 else f"the mean over the probes of {len(folds)} folds"
     how = "calibrated" if asked.calibrated else "as they are, not calibrated"
     console.print(f"probabilities: {whose}, trained on {model.dataset}; {how}", soft_wrap=True)
     failed, output = 0, Output(model.label_names, asked.form)
-    with Predictor(model, calibrated=asked.calibrated) as predictor:
+    with Predictor(model, decoding, calibrated=asked.calibrated) as predictor:
         for video in videos:
             rows = _timed(predictor, video, asked) if asked.windows else _whole(predictor, video)
             failed += any(row.reason for row in rows)

@@ -98,6 +98,7 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
         hashes={
             "manifest": manifest.content_hash,
             "encoder weights": encoder["sha256"],
+            **{f"encoder {key}": encoder[key] for key in ("revision", "config_sha256") if key in encoder},
             "videos": manifest.videos_hash,
         },
         experiment=experiment.to_yaml(),

@@ -85,12 +85,13 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
     """Class probabilities of new videos. A bad video is a line with its reason, and exit code 2 at the end."""
-    from jobs.predict import Asked, find_videos, predict_videos, read_model
+    from jobs.predict import Asked, find_videos, predict_videos, read_decoding, read_model
 
     found, speaker = find_videos(videos), console(errors=True)
     asked = Asked(form, windows, stride, timeline, annotate, calibrated)
     asked.check(len(found))
     chosen = read_model(model, speaker)
     chosen = chosen if fold is None else chosen.fold(fold)
-    if predict_videos(chosen.with_encoder(weights=weights, device=device), found, asked, speaker):
+    placed = chosen.with_encoder(weights=weights, device=device)
+    if predict_videos(placed, found, asked, speaker, read_decoding(model)):
         raise typer.Exit(2)

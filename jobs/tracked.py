@@ -22,6 +22,9 @@ from tracking.run_store import EndStatus
 from tracking.runs import Tracker, local_uris
 from tracking.writer import Job, Writer
 
+# What tells exactly which encoder made the tokens; only a model folder has the last two.
+_ENCODER_TAGS = ("sha256", "revision", "config_sha256")
+
 
 @dataclass(frozen=True)
 class TrackedSweep:
@@ -177,7 +180,7 @@ def _opening_jobs(context: Context, manifest: Manifest, store: TokenStore, key: 
         "dataset": dataset_name(manifest),
         "protocol": experiment.evaluate.selection,
         "encoder": header.encoder["name"],
-        "encoder.sha256": header.encoder["sha256"],
+        **{f"encoder.{key}": header.encoder[key] for key in _ENCODER_TAGS if key in header.encoder},
         "code": code_version(),
         "manifest": manifest.content_hash,
         "store": context.tokens_key(header),

@@ -12,6 +12,7 @@ from distributed.annotation import annotate_video, draw_probabilities
 from distributed.errors import UserError
 from distributed.predictor import WindowScores
 from tests.conftest import WriteVideo
+from tests.test_container import write_shown
 
 NAMES = ("fröhlich", "sad")
 # The first window's middle is at 0.2 s, the second's at 0.6 s: frame 12 of 30 a second lies between them.
@@ -49,6 +50,24 @@ def test_every_frame_is_there_with_the_window_that_is_nearest(tmp_path: Path, wr
         assert np.abs(bright.astype(int) - (240, 170, 60)).max() < 60, number
         assert np.abs(dark.astype(int) - (240, 170, 60)).max() > 60, number
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.mp4", "b.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("turn", "size", "lower_right"),
+    [
+        ((1, 0, 0, 1), (64, 96), (0, 0, 0)),
+        ((0, 1, -1, 0), (96, 64), (0, 255, 0)),
+        ((-1, 0, 0, -1), (64, 96), (255, 0, 0)),
+        ((0, -1, 1, 0), (96, 64), (0, 0, 255)),
+    ],
+)
+def test_a_video_that_lies_on_its_side_is_written_upright(
+    tmp_path: Path, turn: tuple[int, int, int, int], size: tuple[int, int], lower_right: tuple[int, int, int]
+) -> None:
+    annotate_video(str(write_shown(tmp_path / "a.mp4", turn)), tmp_path / "b.mp4", SCORES, NAMES)
+    frame = frames_of(tmp_path / "b.mp4")[0]
+    assert frame.shape[:2] == size
+    assert np.abs(frame[-8, -8].astype(int) - lower_right).max() < 20
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path, write_video: WriteVideo) -> None:

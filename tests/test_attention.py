@@ -62,6 +62,16 @@ def test_a_row_that_answers_one_token_lights_its_patch_in_its_frames_alone() -> 
         np.testing.assert_allclose(heat, expected, atol=1e-8)
 
 
+def test_pixels_that_fill_no_patch_get_nothing() -> None:
+    """A crop of 26 pixels with patches of 8: the last two rows and columns belong to no token."""
+    weights = np.full((1, *GRID), 1 / np.prod(GRID), np.float32)
+    wider = FrameGrid(CLIPS, [(3, 4)], 26, (30, 36))
+    total = sum(frame_heat(weights, wider, frame) for frame in range(10))
+    assert np.sum(total) == pytest.approx(1, abs=1e-6)
+    lit = np.argwhere(np.asarray(total) > 0)
+    assert lit.min(axis=0).tolist() == [3, 4] and lit.max(axis=0).tolist() == [3 + 23, 4 + 23]
+
+
 def test_a_frame_that_a_token_holds_twice_gets_all_of_it() -> None:
     tokens, rows = signed(1, [(0, 1, 3, 0, 1), (0, 1, 2, 0, 1)])
     weights = attention_weights(Pointer(rows), tokens, GRID)

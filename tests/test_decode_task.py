@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from distributed.decode_task import decode_part, fingerprint
 from distributed.decoding import DecodedVideo, Decoder
 from tests.conftest import WriteVideo
 from tests.small_road import open_context, part_of, write_experiment, write_faces
+from tests.test_container import write_huge
 
 
 @pytest.fixture
@@ -35,6 +37,15 @@ def test_a_decoded_part_holds_every_videos_frames_or_its_reason(experiment: Path
     assert tuple(decoded["size"][5].as_py()) == video.frames.shape[:3]
     assert decoded["clips"][5].as_py() == video.clips.reshape(-1).tolist()
     assert decoded.column("pixels").null_count == 0  # a null would not come back from every format
+
+
+def test_a_video_beyond_the_limits_is_a_row_with_the_key_that_raises_them(experiment: Path, tmp_path: Path) -> None:
+    settings = open_context(experiment, "decoding.max_pixels=5000").experiment.embedding_settings
+    part = part_of(experiment)
+    shutil.copy(write_huge(tmp_path / "huge.mov"), part["path"][2].as_py())
+    reasons = decode_part(part, settings.decoding, settings.clips, 32)["reason"].to_pylist()
+    assert "16000 x 16000 pixels, and decoding.max_pixels is 5000" in reasons[2]
+    assert [bool(reason) for reason in reasons] == [i == 2 for i in range(8)]
 
 
 def test_a_fingerprint_tells_that_a_file_was_mended(tmp_path: Path) -> None:

@@ -50,6 +50,17 @@ def test_loaded_encoder_is_the_model_that_was_written(weights: str, model: Visio
     assert encoder.device == torch.device("cpu")
 
 
+def test_other_sizes_of_clips_interpolate_the_positions(weights: str, model: VisionTransformer) -> None:
+    encoder = load_encoder(EncoderConfig(weights=weights, device="cpu", frames=8, resolution=64))
+    assert (encoder.spec.frames, encoder.spec.resolution, encoder.spec.grid) == (8, 64, (4, 4, 4))
+    tokens = encoder(clips(1, 3, 8, 64, 64))
+    assert tokens.shape == (1, 4, 4, 4, 24) and torch.equal(tokens, model(clips(1, 3, 8, 64, 64)).detach())
+    with pytest.raises(UserError, match="encoder frames is 7: it has to be a multiple of 2"):
+        encoder_spec(EncoderConfig(weights=weights, frames=7))
+    with pytest.raises(UserError, match="encoder resolution is 40: it has to be a multiple of 16"):
+        encoder_spec(EncoderConfig(weights=weights, resolution=40))
+
+
 def test_loaded_encoder_is_frozen(weights: str) -> None:
     encoder = load_encoder(EncoderConfig(weights=weights, device="cpu"))
     assert not encoder.module.training
@@ -122,6 +133,8 @@ def test_missing_weights_are_named_before_anything_is_built(tmp_path: Path) -> N
         ({"name": "vjepa-vith16-384"}, "vjepa-vith16-384 has no `weights`"),
         ({"device": "gpu"}, "device 'gpu' is not known. Use one of auto, cpu, cuda"),
         ({"dtype": "half"}, "dtype 'half' is not known"),
+        ({"frames": 0}, "encoder frames is 0: it has to be a whole number above 0"),
+        ({"resolution": 224.0}, "encoder resolution is 224.0: it has to be a whole number"),
     ],
 )
 def test_configuration_refuses_nonsense(settings: dict[str, Any], message: str) -> None:

@@ -26,6 +26,21 @@ def test_grid_of_the_published_encoders() -> None:
     assert replace(SPEC, resolution=224).grid == (8, 14, 14)
 
 
+def test_an_encoder_of_single_images_takes_clips_of_any_length() -> None:
+    image = replace(SPEC, frames=1, tubelet=1)
+    assert image.grid == (1, 24, 24) and image.grid_of(12) == (12, 24, 24)
+    assert SPEC.grid_of(16) == SPEC.grid
+    with pytest.raises(ValueError, match="clips have 12 frames, and the encoder vjepa-vith16-384 takes 16"):
+        SPEC.grid_of(12)
+
+
+def test_what_only_model_folders_have_is_left_out_where_it_is_empty() -> None:
+    assert {"revision", "config_sha256"}.isdisjoint(SPEC.to_json())
+    folder = replace(SPEC, revision="0123", config_sha256="cd" * 32)
+    assert folder.to_json()["revision"] == "0123"
+    assert EncoderSpec.from_json(folder.to_json()) == folder
+
+
 def test_json_gives_back_an_equal_spec() -> None:
     read = EncoderSpec.from_json(json.loads(json.dumps(SPEC.to_json())))
     assert read == SPEC

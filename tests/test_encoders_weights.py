@@ -183,11 +183,12 @@ def test_weights_of_another_named_encoder_are_recognised() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_values_that_are_not_finite_name_their_parameter(model: VisionTransformer, value: float) -> None:
+def test_values_that_are_not_finite_name_their_parameters(model: VisionTransformer, value: float) -> None:
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state["blocks.1.mlp.fc1.weight"][3, 2] = value
+    state["norm.bias"][0] = -value
     message = refused(lambda path: check_state(model, state, path), Path("w.pt"))
-    assert "blocks.1.mlp.fc1.weight holds values that are not finite" in message
+    assert "parameters with values that are not finite: blocks.1.mlp.fc1.weight, norm.bias." in message
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,26 @@ def test_paths_are_read_from_where_they_are_written(tmp_path: Path, monkeypatch:
     assert experiment.encoder.weights == str(Path("~/w.safetensors").expanduser())
 
 
+def test_an_encoder_can_be_its_name_alone_and_a_model_folder_is_found_from_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models" / "clip").mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "dino").mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+
+    def name(value: str, *overrides: str) -> str:
+        return load_experiment(written(tmp_path, f"{SMALL}encoder: {value}\n"), overrides).encoder.name
+
+    assert name("tiny") == "tiny"
+    assert name("huggingface:models/clip") == f"huggingface:{tmp_path}/models/clip"
+    assert name("huggingface:./not-yet") == f"huggingface:{tmp_path}/not-yet"
+    assert name("huggingface:facebook/dinov2-base") == "huggingface:facebook/dinov2-base"
+    assert name("huggingface:dino") == "huggingface:dino"  # there is one in the working directory, not beside the file
+    assert name("tiny", "encoder=huggingface:dino") == f"huggingface:{elsewhere}/dino"
+    assert name("{name: tiny}", "encoder.name=huggingface:dino") == f"huggingface:{elsewhere}/dino"
+
+
 def test_written_out_it_loads_as_the_same_experiment(tmp_path: Path) -> None:
     first = load_experiment(written(tmp_path), ["search.configurations=3", "views.crops=3"])
     text = first.to_yaml()

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import jobs.main
+from distributed.decoding import DecodingConfig
 from distributed.errors import UserError
-from jobs.predict import Asked, find_videos
+from jobs.predict import Asked, find_videos, read_decoding
 from tests.conftest import WriteVideo
 from tests.finished_run import FinishedRun
 
@@ -52,6 +53,14 @@ def test_wishes_that_do_not_fit_are_refused_before_anything_is_loaded() -> None:
     ]:
         with pytest.raises(UserError, match=message):
             asked.check(num)
+
+
+def test_limits_of_decoding_are_those_of_the_experiment_file(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("data: {format: ravdess, root: .}\ndecoding: {max_seconds: 90000}\n")
+    assert read_decoding(tmp_path / "a.yaml").max_seconds == 90000
+    (tmp_path / "model.json").write_text("{}")
+    for exported in (tmp_path, tmp_path / "model.json"):
+        assert read_decoding(exported) == DecodingConfig()
 
 
 def test_a_bad_video_is_a_line_and_the_exit_code_and_the_others_are_predicted(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from distributed.encoders.huggingface import folder_spec, load_tokens
+from distributed.encoders.model_folder import PREFIX, ModelFolder, check_name
 from distributed.encoders.spec import EncoderSpec
 from distributed.encoders.vjepa import IMAGENET_MEAN, IMAGENET_STD, SHAPES, Shape, VisionTransformer
 from distributed.encoders.weights import check_state, file_sha256, read_shape, read_state, refusal
@@ -28,31 +30,59 @@ NAMES = (TINY, *SHAPES)
 class EncoderConfig:
     """Which encoder, from which file, where and in which precision.
 
-    `weights` is a path on this machine: a checkpoint of V-JEPA (`.pth.tar`, `.pt`) or a `.safetensors`
-    file. Only `tiny` has its own. `device` auto is the GPU where there is one; `dtype` auto is float32 on
-    a CPU and on a GPU bfloat16 or, where it has no such units, float16. Raises UserError.
+    `weights` is a path on this machine: a checkpoint of V-JEPA (`.pth.tar`, `.pt`) or a `.safetensors` file.
+    Only `tiny` has its own. `huggingface:FOLDER` and `huggingface:NAME` hold their weights themselves, the latter
+    in the cache of the hub at `revision` (a commit, branch or tag; `main` without it). `device` auto is the GPU
+    where there is one; `dtype` auto is float32 on a CPU and on a GPU bfloat16 or, where it has no such units,
+    float16. `frames` and `resolution` are those of the encoder unless they are set, and then its positions are
+    interpolated. Raises UserError.
     """
 
     name: str = TINY
     weights: str | None = None
     device: DeviceName = "auto"
     dtype: DtypeName = "auto"
+    revision: str | None = None
+    frames: int | None = None
+    resolution: int | None = None
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         for key, value, known in (
-            ("name", self.name, NAMES),
+            ("name", NAMES[0] if self.is_huggingface else self.name, NAMES),
             ("device", self.device, get_args(DeviceName)),
             ("dtype", self.dtype, get_args(DtypeName)),
         ):
             if value not in known:
-                raise UserError(f"encoder {key} {value!r} is not known. Use one of {', '.join(known)}")
+                more = f", {PREFIX}FOLDER, {PREFIX}NAME_ON_THE_HUB" if key == "name" else ""
+                raise UserError(f"encoder {key} {value!r} is not known. Use one of {', '.join(known)}{more}")
+        for key, size in (("frames", self.frames), ("resolution", self.resolution)):
+            if size is not None and (type(size) is not int or size < 1):
+                raise UserError(f"encoder {key} is {size!r}: it has to be a whole number above 0, or left out")
+        if self.is_huggingface:
+            check_name(self.name, self.revision)
+            if self.weights is not None:
+                raise UserError(f"encoder {self.name!r} holds its weights itself; remove `weights`")
+            return
+        if self.revision is not None:
+            raise UserError(f"encoder {self.name}: `revision` pins a model of the hub; remove it")
         if self.weights is None and self.name != TINY:
             raise UserError(
                 f"encoder {self.name} has no `weights`. Set `weights` to its published checkpoint "
                 "(.pth.tar) or a .safetensors file of it"
             )
+
+    @property
+    def is_huggingface(self) -> bool:
+        """Whether the encoder is a model folder of the transformers library."""
+        return self.name.startswith(PREFIX)
+
+    def at(self, place: str) -> EncoderConfig:
+        """The same encoder with its weights elsewhere: a file, or a folder of the transformers library."""
+        if self.is_huggingface:
+            return replace(self, name=f"{PREFIX}{Path(place).expanduser().absolute()}", revision=None)
+        return replace(self, weights=place)
 
 
 class Encoder:
@@ -76,8 +106,10 @@ class Encoder:
 def encoder_spec(config: EncoderConfig) -> EncoderSpec:
     """The spec of the encoder that `load_encoder` would give; hashes the weights and builds nothing.
 
-    Raises UserError for a missing or unreadable weights file.
+    Raises UserError for a missing or unreadable file.
     """
+    if config.is_huggingface:
+        return folder_spec(_folder(config), config.frames, config.resolution)
     path = _weights_path(config)
     return _spec(config, _shape(config, path), path)
 
@@ -88,6 +120,10 @@ def load_encoder(config: EncoderConfig) -> Encoder:
     Raises UserError for weights that do not fit exactly, and when a GPU is asked for and there is none.
     """
     device = _device(config.device)
+    if config.is_huggingface:
+        spec = encoder_spec(config)
+        tokens = load_tokens(_folder(config), _dtype(config.dtype, device), spec.resolution)
+        return Encoder(spec, tokens.to(device), device)
     path = _weights_path(config)
     shape = _shape(config, path)
     model, state = _checked(shape, path)
@@ -98,6 +134,9 @@ def load_encoder(config: EncoderConfig) -> Encoder:
 
 def check_weights(config: EncoderConfig) -> None:
     """Raise UserError where `load_encoder` would for the weights' sake, before a device is taken."""
+    if config.is_huggingface:
+        load_tokens(_folder(config), torch.float32, encoder_spec(config).resolution)
+        return
     path = _weights_path(config)
     _checked(_shape(config, path), path)
 
@@ -110,6 +149,10 @@ def _checked(shape: Shape, path: Path) -> tuple[VisionTransformer, dict[str, Ten
         model = shape.build()
     check_state(model, state, path)
     return model, state
+
+
+def _folder(config: EncoderConfig) -> ModelFolder:
+    return ModelFolder.find(config.name, config.revision)
 
 
 def _weights_path(config: EncoderConfig) -> Path:
@@ -131,7 +174,7 @@ def _shape(config: EncoderConfig, path: Path) -> Shape:
 
 
 def _spec(config: EncoderConfig, shape: Shape, path: Path) -> EncoderSpec:
-    return EncoderSpec(
+    spec = EncoderSpec(
         name=config.name,
         frames=shape.frames,
         tubelet=shape.tubelet,
@@ -143,6 +186,10 @@ def _spec(config: EncoderConfig, shape: Shape, path: Path) -> EncoderSpec:
         std=IMAGENET_STD,
         sha256=file_sha256(path),
     )
+    try:
+        return spec.at_size(config.frames, config.resolution)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _device(name: DeviceName) -> torch.device:

@@ -112,16 +112,26 @@ def check_state(model: VisionTransformer, state: Mapping[str, Tensor], path: Pat
         if name in state and (state[name].shape != tensor.shape or not state[name].is_floating_point())
     ]
     problems = [
-        _listing("missing parameters", (name for name in expected if name not in state)),
-        _listing("unexpected parameters", (name for name in state if name not in expected)),
-        _listing("wrong shapes", wrong),
+        listing("missing parameters", (name for name in expected if name not in state)),
+        listing("unexpected parameters", (name for name in state if name not in expected)),
+        listing("wrong shapes", wrong),
     ]
     if found := [problem for problem in problems if problem]:
         raise refusal(path, "; ".join(found), _advice(state))
-    for name, tensor in state.items():
-        if not torch.isfinite(tensor).all():
-            fix = "Use the original file: these weights would make every token wrong"
-            raise refusal(path, f"{name} holds values that are not finite", fix)
+    check_finite(state, path)
+
+
+def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Raise UserError with the names of the parameters, read from `path`, that hold NaN or infinity."""
+    if names := [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]:
+        fix = "Use the original file: these weights would make every token wrong"
+        raise refusal(path, listing("parameters with values that are not finite", names), fix)
+
+
+def check_safetensors(path: Path) -> None:
+    """Raise UserError where `path` is no whole .safetensors file; reads its header alone."""
+    check_file(path)
+    _read_safetensors(path, tensors=False)
 
 
 def _read_safetensors(path: Path, *, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -167,7 +177,7 @@ def _refused_code(error: pickle.UnpicklingError) -> str:
 def _target_encoder(path: Path, checkpoint: Any) -> Mapping[str, Tensor]:
     keys = sorted(map(str, checkpoint)) if isinstance(checkpoint, Mapping) else []
     if CHECKPOINT_KEY not in keys:
-        held = _listing("it holds", keys) or f"it holds a {type(checkpoint).__name__}"
+        held = listing("it holds", keys) or f"it holds a {type(checkpoint).__name__}"
         fix = "Use the checkpoint as published, or a .safetensors file with plain parameter names"
         raise refusal(path, f"no {CHECKPOINT_KEY!r} in this checkpoint; {held}", fix)
     state = checkpoint[CHECKPOINT_KEY]
@@ -184,7 +194,8 @@ def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def _listing(title: str, entries: Iterable[str]) -> str:
+def listing(title: str, entries: Iterable[str]) -> str:
+    """`title: a, b, ...`, the first few of them; nothing where there are none."""
     names = list(entries)
     if not names:
         return ""
