@@ -13,12 +13,9 @@ from distributed.annotation import annotate_video
 from distributed.datasets import VIDEO_SUFFIXES
 from distributed.decoding import DecodeFailure
 from distributed.errors import UserError
-from distributed.exported import MODEL, ExportedModel
+from distributed.exported import ExportedModel
 from distributed.predictor import Predictor, WindowScores
 from distributed.storage import Storage
-from jobs.context import Context
-from jobs.experiment import load_experiment
-from jobs.export import experiment_model
 from jobs.predictions import OUTPUTS, Row, window_rows
 from tracking.drawing import to_png
 from tracking.timeline import probability_timeline
@@ -49,15 +46,6 @@ class Asked:
             raise UserError(f"--timeline is {self.timeline}; it is a PNG file, so let its name end in .png")
         if num_videos != 1 and (self.timeline or self.annotate):
             raise UserError(f"--timeline and --annotate take one video, and {num_videos} are given")
-
-
-def read_model(place: Path, console: Console) -> ExportedModel:
-    """An exported folder, or the winners of an experiment file whose evaluation is finished."""
-    if place.name == MODEL:
-        place = place.parent
-    if place.is_file():
-        return experiment_model(Context.of(load_experiment(place), console))
-    return ExportedModel.load(Storage.at(place))
 
 
 def find_videos(names: Sequence[str]) -> list[str]:
