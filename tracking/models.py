@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 
 from tracking.model_files import ForeignModelError, ModelCard, check_model, write_model
-from tracking.run_store import KEY, TAG_LIMIT
+from tracking.run_store import KEY, TAG_LIMIT, mlflow_setting
 from tracking.server import api_problem
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -154,7 +154,7 @@ class ModelRegistry:
             RegistryError: its files cannot be fetched, or are none that fersweep has written.
         """
         with tempfile.TemporaryDirectory(prefix="fersweep-model-") as folder:
-            with _explained(self.uri), _without_bars():
+            with _explained(self.uri), mlflow_setting(MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, False):
                 local = download_artifacts(
                     artifact_uri=version.source, dst_path=folder, tracking_uri=self.uri, registry_uri=self.uri
                 )
@@ -218,7 +218,7 @@ class ModelRegistry:
             write_data(data)
             place = {"model_id": model.model_id, "run_id": run_id, "location": model.artifact_location}
             write_model(whole, data, new.card, **place)
-            with _without_bars():
+            with mlflow_setting(MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, False):
                 self._client.log_model_artifacts(model.model_id, str(whole))
         self._client.log_outputs(run_id=run_id, models=[LoggedModelOutput(model.model_id, step=0)])
         return self._client.finalize_logged_model(model.model_id, "READY")
@@ -232,18 +232,6 @@ def _explained(uri: str) -> Iterator[None]:
     except (MlflowException, OSError) as error:
         text = next(iter(str(error).splitlines()), type(error).__name__)
         raise RegistryError(f"MLflow at {uri}: {text}") from error
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """Keep MLflow from drawing a progress bar over our own lines."""
-    variable = MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
-    before = variable.get_raw()
-    variable.set(False)
-    try:
-        yield
-    finally:
-        variable.unset() if before is None else variable.set(before)
 
 
 def _plain(name: str) -> str:

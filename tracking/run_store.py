@@ -158,7 +158,7 @@ class RunStore:
 
     def end(self, run: Run, status: EndStatus, moment: int) -> None:
         """End the run at this moment (milliseconds since 1970)."""
-        with _without_links():
+        with mlflow_setting(MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True):  # else two links for every run on a server
             self._client.set_terminated(run.run_id, status=status, end_time=moment)
         run.status = status
 
@@ -182,11 +182,10 @@ class RunStore:
 
 
 @contextmanager
-def _without_links() -> Iterator[None]:
-    """Keep MLflow from printing two links for every run that ends on a server."""
-    variable = MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
+def mlflow_setting(variable: Any, value: bool) -> Iterator[None]:
+    """One of MLflow's environment variables with another value for the length of the block."""
     before = variable.get_raw()
-    variable.set(True)
+    variable.set(value)
     try:
         yield
     finally:
