@@ -35,7 +35,7 @@ def test_a_model_says_what_it_takes_and_gives_and_needs(written: Path) -> None:
     assert (model.model_id, model.run_id) == ("m-1", "r1")
     assert [column.type.name for column in model.signature.inputs.inputs] == ["string"]
     assert model.signature.outputs.input_names() == ["video", "predicted", "p_happy", "p_sad", "reason"]
-    assert model.load_input_example(str(written)).to_numpy().tolist() == [["clip.mp4"]]
+    assert model.load_input_example(str(written)) == ["clip.mp4"]
     assert (written / "requirements.txt").read_text().splitlines() == list(CARD.requirements)
     assert model.flavors["python_function"]["loader_module"] == LOADER
     assert model.flavors["python_function"]["config"] == SETTINGS == ServingConfig().model_dump()

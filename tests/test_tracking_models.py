@@ -105,13 +105,23 @@ def test_what_is_not_there_is_told_with_what_is(place: tuple[str, NewModel]) -> 
         with pytest.raises(RegistryError, match=message):
             registry.resolve(reference)
     assert registry.resolve(f"models:/{new.name}/2").aliases == ("challenger",)
-    with pytest.raises(RegistryError, match=rf"{new.name} version 1 is refused: its MLmodel file is none"):
-        client = MlflowClient(uri, uri)
-        model = client.create_logged_model(client.get_experiment_by_name(new.experiment).experiment_id)
-        foreign = Path("/", model.artifact_location.removeprefix("file:///"))
-        foreign.mkdir(parents=True)
-        (foreign / "MLmodel").write_text("flavors: {sklearn: {}}")
-        with registry.files(Version(new.name, "1", (), {}, model.artifact_location)):
+
+
+def test_a_model_of_others_is_not_read(place: tuple[str, NewModel], tmp_path: Path) -> None:
+    uri, new = place
+    client = MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name(new.experiment)
+    assert experiment is not None
+    model = client.create_logged_model(experiment.experiment_id)
+    (tmp_path / "MLmodel").write_text("flavors: {sklearn: {pickled_model: model.pkl}}")
+    client.log_model_artifacts(model.model_id, str(tmp_path))
+    with pytest.raises(
+        RegistryError, match="theirs version 1 is refused: its MLmodel file is none that fersweep writes"
+    ):
+        with ModelRegistry(uri).files(Version("theirs", "1", (), {}, model.artifact_location)):
+            pytest.fail("it was read")
+    with pytest.raises(RegistryError, match="MLflow at sqlite"):
+        with ModelRegistry(uri).files(Version("gone", "1", (), {}, (tmp_path / "gone").as_uri())):
             pytest.fail("it was read")
 
 

@@ -20,6 +20,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from tracking.model_files import ForeignModelError, ModelCard, check_model, write_model
 from tracking.run_store import KEY, TAG_LIMIT, mlflow_setting
@@ -229,7 +230,7 @@ def _explained(uri: str) -> Iterator[None]:
     """What MLflow and its connections raise as a RegistryError that names the address."""
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         text = next(iter(str(error).splitlines()), type(error).__name__)
         raise RegistryError(f"MLflow at {uri}: {text}") from error
 
