@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import av
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field
@@ -223,7 +224,10 @@ def _source(path: str) -> Source:
         OSError: the file cannot be opened.
         UnusableError: it cannot be a video.
     """
-    filesystem, name = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
+    try:
+        filesystem, name = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
+    except pa.ArrowInvalid as error:
+        raise UnusableError(f"not a place that can be read ({_normalised(error)}); copy the file here") from error
     local = isinstance(filesystem, fs.LocalFileSystem)
     with filesystem.open_input_stream(name) as stream:
         data = bytes(stream.read(len(_LFS_MARK)) if local else stream.read())

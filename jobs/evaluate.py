@@ -13,6 +13,7 @@ from distributed.sweep import FoldSearch, trial_resources
 from distributed.token_store import TokenStore
 from jobs.context import Context
 from jobs.progress import progress
+from jobs.registration import register_winners
 from jobs.results import evaluation_settings, results_folder, sweep_key_settings
 from jobs.sweep import fold_searches, found_records
 from jobs.tracked import tracked_sweep
@@ -73,6 +74,7 @@ def evaluate(context: Context, manifest: Manifest, store: TokenStore) -> list[Re
     for record in records:
         for note in (record["ensemble"] or {}).get("notes", []):
             context.say(f"  fold {record['fold']}: a smaller ensemble than asked for; {note}")
+    register_winners(context, manifest, store)
     return records
 
 

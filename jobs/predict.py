@@ -16,9 +16,7 @@ from distributed.errors import UserError
 from distributed.exported import MODEL, ExportedModel
 from distributed.predictor import Predictor, WindowScores
 from distributed.storage import Storage
-from jobs.context import Context
 from jobs.experiment import load_experiment
-from jobs.export import experiment_model
 from jobs.predictions import Output, Row, window_rows
 from jobs.show import Format
 from tracking.drawing import to_png
@@ -50,17 +48,9 @@ class Asked:
             raise UserError(f"--timeline and --annotate take one video, and {num_videos} are given")
 
 
-def read_model(place: Path, console: Console) -> ExportedModel:
-    """An exported folder, or the winners of an experiment file whose evaluation is finished."""
-    if place.name == MODEL:
-        place = place.parent
-    if place.is_file():
-        return experiment_model(Context.of(load_experiment(place), console))
-    return ExportedModel.load(Storage.at(place))
-
-
-def read_decoding(place: Path) -> DecodingConfig:
-    """The limits that an experiment file sets, or those that hold by default with an exported folder."""
+def read_decoding(model: str) -> DecodingConfig:
+    """The limits that an experiment file sets, or those that hold by default with any other model."""
+    place = Path(model)
     return load_experiment(place).decoding if place.is_file() and place.name != MODEL else DecodingConfig()
 
 

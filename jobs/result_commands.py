@@ -12,6 +12,8 @@ from jobs.terminal import ExperimentFile, Overrides, console, open_context
 
 app = typer.Typer()
 
+_TRACKING = "where registered models are: MLflow's address, a workspace or an experiment file"
+
 
 @app.command()
 def slices(
@@ -73,7 +75,10 @@ def export(
 @app.command()
 def predict(
     videos: Annotated[list[str], typer.Argument(help="files, folders or patterns")],
-    model: Annotated[Path, typer.Option(help="an exported folder, or an experiment file whose evaluation is finished")],
+    model: Annotated[
+        str, typer.Option(help="an evaluated experiment's file, an exported folder or a registered model")
+    ],
+    tracking_uri: Annotated[str | None, typer.Option(help=_TRACKING)] = None,
     fold: Annotated[int | None, typer.Option(help="one fold's probe; by default the mean of all")] = None,
     form: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.TABLE,
     windows: Annotated[bool, typer.Option("--windows", help="probabilities over time")] = False,
@@ -85,13 +90,31 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
     """Class probabilities of new videos. A bad video is a line with its reason, and exit code 2 at the end."""
-    from jobs.predict import Asked, find_videos, predict_videos, read_decoding, read_model
+    from jobs.models import read_model
+    from jobs.predict import Asked, find_videos, predict_videos, read_decoding
 
     found, speaker = find_videos(videos), console(errors=True)
     asked = Asked(form, windows, stride, timeline, annotate, calibrated)
     asked.check(len(found))
-    chosen = read_model(model, speaker)
+    chosen = read_model(model, speaker, tracking_uri)
     chosen = chosen if fold is None else chosen.fold(fold)
     placed = chosen.with_encoder(weights=weights, device=device)
     if predict_videos(placed, found, asked, speaker, read_decoding(model)):
         raise typer.Exit(2)
+
+
+@app.command()
+def promote(
+    model: Annotated[
+        str, typer.Argument(help="an evaluated experiment's file, or a registered model (its challenger)")
+    ],
+    tracking_uri: Annotated[str | None, typer.Option(help=_TRACKING)] = None,
+    score: Annotated[ScoreName, typer.Option(help="what is compared")] = ScoreName.UAR,
+    significance: Annotated[float, typer.Option(help="the largest p-value that counts as better")] = 0.05,
+    force: Annotated[bool, typer.Option("--force", help="promote it whatever the comparison says")] = False,
+) -> None:
+    """Make a model the champion if it is better than the present one on the same test; exit code 1 if it is not."""
+    from jobs.promote import promote as promote_model
+
+    if not promote_model(model, console(), tracking_uri, score=score.value, significance=significance, force=force):
+        raise typer.Exit(1)

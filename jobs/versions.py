@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 VERSION = "0.1.0"
@@ -39,3 +39,18 @@ def library_versions() -> dict[str, str]:
     """The versions of Python and of the libraries that a result depends on."""
     names = ("torch", "ray", "optuna", "mlflow", "pyarrow", "numpy", "opencv-python-headless")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def serving_requirements() -> list[str]:
+    """What a model needs installed beside fersweep to predict, pinned to what is installed here.
+
+    fersweep itself is left out: it is on no package index, and whoever takes its name there would be run.
+    """
+    names = ("torch", "numpy", "pandas", "pyarrow", "opencv-python-headless", "av", "pebble", "safetensors", "pydantic")
+    pinned = []
+    for name in ("mlflow", *names, "decord", "decord2", "transformers"):
+        try:
+            pinned.append(f"{name}=={version(name).partition('+')[0]}")
+        except PackageNotFoundError:  # of decord and its fork a machine has one
+            continue
+    return pinned

@@ -128,6 +128,11 @@ def bad_file(path: Path, kind: str, write_video: WriteVideo) -> Path:
     return path
 
 
+def test_a_place_that_cannot_be_read_is_a_failure(decoder: Decoder) -> None:
+    found = decoder.decode("gopher://host/a.mp4", CLIPS, 36)
+    assert isinstance(found, DecodeFailure) and found.reason.startswith("not a place that can be read")
+
+
 @pytest.mark.parametrize(
     ("kind", "suffix", "reason"),
     [

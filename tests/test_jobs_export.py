@@ -11,7 +11,7 @@ from rich.console import Console
 from distributed.errors import UserError
 from distributed.predictor import Predictor
 from jobs.export import experiment_model, export
-from jobs.predict import read_model
+from jobs.models import read_model
 from tests.finished_run import FOLDS, FinishedRun, listen, said
 
 

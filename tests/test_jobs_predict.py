@@ -57,10 +57,10 @@ def test_wishes_that_do_not_fit_are_refused_before_anything_is_loaded() -> None:
 
 def test_limits_of_decoding_are_those_of_the_experiment_file(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("data: {format: ravdess, root: .}\ndecoding: {max_seconds: 90000}\n")
-    assert read_decoding(tmp_path / "a.yaml").max_seconds == 90000
+    assert read_decoding(str(tmp_path / "a.yaml")).max_seconds == 90000
     (tmp_path / "model.json").write_text("{}")
     for exported in (tmp_path, tmp_path / "model.json"):
-        assert read_decoding(exported) == DecodingConfig()
+        assert read_decoding(str(exported)) == DecodingConfig()
 
 
 def test_a_bad_video_is_a_line_and_the_exit_code_and_the_others_are_predicted(

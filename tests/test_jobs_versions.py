@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import jobs.versions
-from jobs.versions import COMMIT_FILE, VERSION, code_version, library_versions
+from jobs.versions import COMMIT_FILE, VERSION, code_version, library_versions, serving_requirements
 
 
 def copied(folder: Path) -> Path:
@@ -68,3 +68,10 @@ def test_the_libraries_that_a_result_depends_on_are_named() -> None:
     assert versions["torch"] == torch.__version__
     assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
     assert versions.keys() >= {"ray", "optuna", "mlflow", "pyarrow", "numpy"}
+
+
+def test_a_models_requirements_are_pinned_as_an_index_knows_them() -> None:
+    pins = dict(pin.split("==") for pin in serving_requirements())
+    assert pins["torch"] == torch.__version__.partition("+")[0] and pins["mlflow"] and pins["pyarrow"]
+    assert len(pins.keys() & {"decord", "decord2"}) == 1
+    assert "fersweep" not in pins

@@ -248,6 +248,13 @@ def client_settings(*, retries: bool = True) -> Iterator[None]:
     chosen = {MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT: "true"}
     if not retries and MLFLOW_HTTP_REQUEST_MAX_RETRIES.get_raw() is None:
         chosen[MLFLOW_HTTP_REQUEST_MAX_RETRIES] = "0"
+    with mlflow_settings(chosen):
+        yield
+
+
+@contextmanager
+def mlflow_settings(chosen: Mapping[Any, Any]) -> Iterator[None]:
+    """Some of MLflow's environment variables with other values for the length of the block."""
     before = {variable: variable.get_raw() for variable in chosen}
     for variable, value in chosen.items():
         variable.set(value)
