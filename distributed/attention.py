@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from distributed.readout import standardise
-from search_spaces.probe import Probe
+from search_spaces.probe import MixingProbe, Probe
 
 Heat = npt.NDArray[np.float32]
 
@@ -46,11 +46,14 @@ def attention_weights(probe: Probe, tokens: Tensor, grid: tuple[int, int, int, i
     Of a row that attends within parts of the video, every part has the same share; of one with several scales, the
     scales' mean.
 
+    Of a probe that mixes tokens first, the weights are those of the mixed ones, at the places of what they came from.
+
     `tokens` are [V, N, D] of any floating type, those of one video; `grid` is (segments, t, h, w), N in all.
     """
     with torch.no_grad():
         rows = probe.queries()
-        weights = [_softmax(torch.matmul(rows, standardise(view[None])[0].T), probe.scales) for view in tokens]
+        seen = [probe.mix(view[None].float()) if isinstance(probe, MixingProbe) else view[None] for view in tokens]
+        weights = [_softmax(torch.matmul(rows, standardise(view)[0].T), probe.scales) for view in seen]
     heat: Heat = torch.stack(weights, dim=1).reshape(len(rows), len(tokens), *grid).float().numpy()
     return heat
 

@@ -28,10 +28,10 @@ from distributed.errors import UserError
 from distributed.fold_tables import Member, members_table, parquet_bytes, predictions_table
 from distributed.folds import Fold
 from distributed.labelled_tokens import LabelledTokens
-from distributed.refits import Probabilities, Refit, refit_spec, score, train_and_predict
+from distributed.refits import Probabilities, Refit, record_spec, refit_spec, score, train_and_predict
 from distributed.search import Record, derived_seed
 from distributed.storage import Storage
-from distributed.training import ProbeResult, ProbeSpec, TrainingConfig
+from distributed.training import ProbeResult, TrainingConfig
 
 Selection = Literal["nested", "paper"]
 
@@ -230,7 +230,7 @@ def _calibration(job: FoldEvaluation, probabilities: Probabilities) -> Record:
     """
     fold, labels = job.fold, job.tokens.labels
     seed = derived_seed(job.seed, "probe", job.winner["trial"])  # as in the search
-    spec = ProbeSpec(job.winner["trial"] or 0, job.winner["family"], job.winner["params"], seed)
+    spec = record_spec(job.winner, seed)
     (inner,) = train_and_predict(job.tokens, fold.train, fold.validation, [spec], job.training, seed=job.seed)
     if not isinstance(inner, Refit):
         raise UserError(

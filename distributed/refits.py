@@ -34,7 +34,12 @@ class Refit:
 def refit_spec(seed: int, record: Record, repeat: int = 0) -> ProbeSpec:
     """A searched configuration with a seed of its own for every repeat; `seed` is the fold's."""
     names = ("refit", record["trial"]) if repeat == 0 else ("refit", record["trial"], repeat)
-    return ProbeSpec(record["trial"] or 0, record["family"], record["params"], derived_seed(seed, *names))
+    return record_spec(record, derived_seed(seed, *names))
+
+
+def record_spec(record: Record, seed: int) -> ProbeSpec:
+    """A searched configuration with some seed, to be trained for as many epochs as its score comes from."""
+    return ProbeSpec(record["trial"] or 0, record["family"], record["params"], seed, record.get("best_epoch"))
 
 
 def train_and_predict(
@@ -64,6 +69,7 @@ def train_and_predict(
         num_classes=tokens.num_classes,
         seed=derived_seed(seed, "order"),
         device=device,
+        names=tokens.video_ids,
     )
     complete = [result for result in results if result.state == "complete"]
     if not complete:

@@ -1,4 +1,4 @@
-"""How one probe's weights move: learning rate and weight decay by step, clipping, AdamW.
+"""How one probe's weights move: learning rate and weight decay by step, clipping, AdamW or SGD with momentum.
 
 The timing is that of the published recipe: both schedules are advanced before the step they serve, and the
 one of the learning rate once more when it is made, so that step i (from 0) of T learns at (i + 2) / T of
@@ -63,11 +63,40 @@ class _Moments:
         )
 
 
-class ProbeOptimizer:
-    """AdamW over one probe with its schedules and clipping. Biases and vectors do not decay.
+class _Velocity:
+    """The momentum of SGD of some weights that share a rate and a decay, as `torch.optim.SGD` has it."""
 
-    It calls torch's fused step itself: one pass over the weights, clipping included, on a CPU too. The class
-    `torch.optim.AdamW` takes several times as long for weights as few as a probe's, and imports torch's compiler.
+    def __init__(self, weights: list[nn.Parameter], momentum: float) -> None:
+        self.weights = weights
+        self._momentum = momentum
+        self._buffers = [torch.zeros_like(weight) for weight in weights]
+
+    def step(self, *, lr: float, decay: float, divisor: Tensor) -> None:
+        """One step along the gradients divided by `divisor`; weights without a gradient stay."""
+        there = [i for i, weight in enumerate(self.weights) if weight.grad is not None]
+        if not there:
+            return
+        torch._fused_sgd_(
+            [self.weights[i] for i in there],
+            [gradient for weight in self.weights if (gradient := weight.grad) is not None],
+            [self._buffers[i] for i in there] if self._momentum else [],
+            weight_decay=decay,
+            momentum=self._momentum,
+            lr=lr,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            is_first_step=False,
+            grad_scale=divisor,
+            found_inf=None,
+        )
+
+
+class ProbeOptimizer:
+    """AdamW or SGD over one probe with its schedules and clipping. Biases and vectors do not decay.
+
+    It calls torch's fused steps itself: one pass over the weights, clipping included, on a CPU too. The classes
+    of `torch.optim` take several times as long for weights as few as a probe's, and import torch's compiler.
     """
 
     def __init__(
@@ -82,7 +111,7 @@ class ProbeOptimizer:
         self._settings = settings
         self._total = total_steps
         self._warmup = int(settings.warmup * total_steps)
-        self._clip = clip_grad
+        self._clip = clip_grad if settings.clip_grad is None else settings.clip_grad
         self._final_decay = final_weight_decay
         self._steps = 0
         self._weights = list(probe.parameters())
@@ -90,14 +119,17 @@ class ProbeOptimizer:
         plain: list[nn.Parameter] = []
         for name, weight in probe.named_parameters():
             (plain if "bias" in name or weight.ndim == 1 else decayed).append(weight)
-        self._decayed, self._plain = _Moments(decayed), _Moments(plain)
-        self.lr = settings.lr  # of the last step taken
+        self._decayed, self._plain = (
+            _Velocity(part, settings.momentum) if settings.optimizer == "sgd" else _Moments(part)
+            for part in (decayed, plain)
+        )
+        self.lr = settings.peak_lr  # of the last step taken
 
     @torch.no_grad()
     def step(self) -> None:
         """Take one step along the gradients in the probe, and forget them."""
         settings, step = self._settings, self._steps
-        self.lr = learning_rate(step, self._total, peak=settings.lr, warmup=self._warmup)
+        self.lr = learning_rate(step, self._total, peak=settings.peak_lr, warmup=self._warmup)
         decay = weight_decay(step, self._total, first=settings.weight_decay, last=self._final_decay)
         gradients = [weight.grad for weight in self._weights if weight.grad is not None]
         # Dividing by this is clipping as torch.nn.utils.clip_grad_norm_ does it.

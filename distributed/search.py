@@ -18,6 +18,7 @@ from optuna.trial import Trial, TrialState
 from pydantic import ConfigDict, Field, create_model, field_validator
 from ray.tune.search import Searcher
 
+from distributed.errors import UserError
 from distributed.storage import Storage
 from search_spaces.family import DEFAULT_FAMILIES, FAMILIES, Space
 from search_spaces.optimisation import OptimisationSpace
@@ -68,11 +69,16 @@ class SearchConfig(_FamilyRanges):
     def suggest(self, trial: optuna.trial.BaseTrial, *, dim: int) -> dict[str, Any]:
         """One configuration: a family, its parameters, and how it is optimised."""
         family = trial.suggest_categorical("family", list(self.families))
-        return {
-            "family": family,
-            **self.optimisation.suggest(trial),
-            **self.ranges_of(family).suggest(trial, dim=dim),
-        }
+        settings = {} if FAMILIES[family].fitted else self.optimisation.suggest(trial)
+        return {"family": family, **settings, **self.ranges_of(family).suggest(trial, dim=dim)}
+
+    def check(self, *, dim: int) -> None:
+        """Raise UserError where a family of the search has no configuration for tokens of width `dim`."""
+        for family in self.families:
+            try:
+                self.ranges_of(family).suggest(optuna.create_study().ask(), dim=dim)
+            except ValueError as error:
+                raise UserError(f"search.{error}") from error
 
 
 class FoldStudy:

@@ -90,6 +90,7 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
             num_classes=job.tokens.num_classes,
             seed=derived_seed(job.seed, "order"),
             device="cuda" if torch.cuda.is_available() else "cpu",
+            names=job.tokens.video_ids,
         )
         records = [probe_record(result, job.fold, pack) for result in results]
         ran = {"node": platform.node(), "process": os.getpid(), "started": started, "ended": time.time()}

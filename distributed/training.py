@@ -3,30 +3,32 @@
 Each probe is trained as if it were alone: its own weights, optimiser, batch size and random numbers. The
 pack shares what is costly, the reading and standardising of tokens, and the readout of all probes that are
 at the same step. A probe whose numbers stop being finite leaves the pack as failed; weaker ones leave it at
-the rungs.
+the rungs. A probe that mixes tokens can share nothing and is trained by itself.
 """
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import ClassVar
+from itertools import chain
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from distributed.halving import Standing, pruned, rung_epochs
+from distributed.errors import UserError
+from distributed.halving import pruned, rung_epochs
+from distributed.learner import Learner, Task, TrainingConfig
 from distributed.metrics import confusion_matrix, uar, war
-from distributed.prediction import pack_logits, predict_probabilities, probabilities_of
+from distributed.prediction import pack_readouts, predict_probabilities, probabilities_of
 from distributed.prepared_source import PreparedSource
 from distributed.probe_results import CurveRow, ProbeResult, ProbeSpec, probe_record
+from distributed.raw_source import RawSource
 from distributed.readout import PreparedTokens
-from distributed.schedules import ProbeOptimizer
 from distributed.token_source import Rows, TensorTokens, TokenSource
-from search_spaces.family import build_probe
-from search_spaces.optimisation import OptimSettings
+from distributed.within_memory import within_memory
+from search_spaces.closed_form import balanced_weights
+from search_spaces.family import FAMILIES
 
 __all__ = [
     "ProbeResult",
@@ -40,77 +42,42 @@ __all__ = [
 ]
 
 OnEpoch = Callable[[int, dict[int, CurveRow]], None]
+# Videos that are read at a time for probes that are fitted at once.
+_BATCH = 32
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How every probe is trained. The defaults, halving apart, are the published recipe.
-
-    `rungs`: shares of the epochs after which a pack is thinned, none to train every probe to the end; `keep`:
-    the share that goes on; `clip_grad`: the largest norm of a probe's gradient.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    epochs: int = 20
-    rungs: tuple[float, ...] = (0.25, 0.5)
-    keep: float = 0.5
-    clip_grad: float = 1.0
-    final_weight_decay: float = 1e-6
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"training.epochs = {self.epochs} must be at least 1")
-        if not all(0 < rung < 1 for rung in self.rungs):
-            raise ValueError(f"training.rungs = {list(self.rungs)} must be shares of the epochs, between 0 and 1")
-        if not 0 < self.keep <= 1:
-            raise ValueError(f"training.keep = {self.keep} must be a share above 0 and at most 1")
-        if not self.clip_grad > 0:
-            raise ValueError(f"training.clip_grad = {self.clip_grad} must be greater than 0")
-        if not self.final_weight_decay >= 0:
-            raise ValueError(f"training.final_weight_decay = {self.final_weight_decay} must not be negative")
-
-
-class _Learner:
-    """A probe in training."""
-
-    def __init__(self, spec: ProbeSpec, run: "_Run") -> None:
-        self.spec = spec
-        self.settings = OptimSettings.from_params(spec.params)
-        dim, num_classes = run.tokens.shape[1], run.num_classes
-        grid = run.tokens.grid
-        probe = build_probe(spec.family, spec.params, dim=dim, num_classes=num_classes, seed=spec.seed, grid=grid)
-        self.probe = probe.to(run.device)
-        self.optimizer = ProbeOptimizer(
-            self.probe,
-            self.settings,
-            total_steps=run.config.epochs * math.ceil(len(run.train) / self.settings.batch_size),
-            clip_grad=run.config.clip_grad,
-            final_weight_decay=run.config.final_weight_decay,
-        )
-        self.result = ProbeResult(spec, sum(weight.numel() for weight in self.probe.parameters()))
-        # Losses of the epoch's steps, left on the device: reading each would wait for it.
-        self.losses: list[Tensor] = []
-
-
-@dataclass
-class _Run:
-    """What a pack is trained on."""
+class _Data:
+    """What is learned from, and what is scored by; `names`: what videos are called in messages."""
 
     tokens: TokenSource
     labels: Rows
     train: Rows
     validation: Rows
-    config: TrainingConfig
     num_classes: int
     seed: int
     device: torch.device
-    prepared: PreparedSource
-    learners: list[_Learner] = field(default_factory=list)
+    names: Sequence[str] | None
+
+
+@dataclass
+class _Run:
+    """Probes that share reads of the tokens. `together`: how many of them take part in one readout."""
+
+    data: _Data
+    config: TrainingConfig
+    source: PreparedSource | RawSource
+    together: int
+    learners: list[Learner] = field(default_factory=list)
 
     def leave(self) -> None:
-        """Let those go that have failed or were pruned."""
-        self.learners = [learner for learner in self.learners if learner.result.state == "complete"]
+        """Let those go that have ended, failed or were pruned."""
+        self.learners = [one for one in self.learners if one.result.state == "complete" and not one.ended]
+
+    def parts(self, learners: Sequence[Learner]) -> Iterator[list[Learner]]:
+        """The learners, as many at a time as take part in one readout."""
+        for start in range(0, len(learners), self.together):
+            yield list(learners[start : start + self.together])
 
 
 def train_pack(
@@ -125,146 +92,195 @@ def train_pack(
     seed: int,
     device: str = "cpu",
     on_epoch: OnEpoch | None = None,
+    names: Sequence[str] | None = None,
 ) -> list[ProbeResult]:
     """Train a pack and return the results in the order of `specs`.
 
     `labels` int64[num_videos] holds the class of every video of `tokens`, `train` and `validation` the
     numbers of the videos to learn from and to score by; without the latter no probe is pruned. The order of
     the training videos follows from `seed` and the epoch alone. `on_epoch` is told the epoch, from 1, and
-    the new curve row of each probe that took part and did not fail, by trial.
+    the new curve row of each probe that took part and did not fail, by trial. Probes that mix tokens are trained
+    one by one, apart from the others. Where the device's memory is too small, training begins again with half as many
+    probes in a readout, to the same results. `names` are those of the videos of `tokens`.
 
-    Raises ValueError on bad parameters of a probe, no training video, or a label outside 0 .. num_classes-1.
+    Raises ValueError on bad parameters of a probe, no training video, or a label outside 0 .. num_classes-1, and
+    UserError where tokens are not finite or one probe alone is too large for the device.
     """
     used = labels[np.concatenate([train, validation])]
     if not len(train):
         raise ValueError("there is no video to train on")
     if used.min() < 0 or used.max() >= num_classes:
         raise ValueError(f"labels run from {used.min()} to {used.max()}, outside 0 to {num_classes - 1}")
-    where = torch.device(device)
-    prepared = PreparedSource(tokens, np.concatenate([train, validation]), where)
-    run = _Run(tokens, labels, train, validation, config, num_classes, seed, where, prepared)
-    everyone = [_Learner(spec, run) for spec in specs]
-    run.learners = list(everyone)
-    rungs = rung_epochs(config.rungs, config.epochs) if len(validation) else frozenset()
+    data = _Data(tokens, labels, train, validation, num_classes, seed, torch.device(device), names)
+    mixing = [FAMILIES[spec.family].mixes if spec.family in FAMILIES else False for spec in specs]
+    packs = [[i] for i, alone in enumerate(mixing) if alone]
+    packs.insert(0, [i for i, alone in enumerate(mixing) if not alone])
+    results: dict[int, ProbeResult] = {}
+    for pack in filter(None, packs):
+        trained = _train_within_memory(data, [specs[i] for i in pack], config, on_epoch)
+        results |= dict(zip(pack, trained, strict=True))
+    return [results[i] for i in range(len(specs))]
+
+
+def _train_within_memory(
+    data: _Data, specs: Sequence[ProbeSpec], config: TrainingConfig, on_epoch: OnEpoch | None
+) -> list[ProbeResult]:
+    def train(together: int) -> list[ProbeResult]:
+        return _train(data, specs, config, on_epoch, together)
+
+    results, together = within_memory(train, len(specs), f"one {specs[0].family} probe on the device {data.device}")
+    if together < len(specs):
+        for result in results:
+            result.warning = (
+                f"trained with {together} of {len(specs)} probes at a time, as memory was too small for all"
+            )
+    return results
+
+
+def _train(
+    data: _Data, specs: Sequence[ProbeSpec], config: TrainingConfig, on_epoch: OnEpoch | None, together: int
+) -> list[ProbeResult]:
+    rows, labels = np.concatenate([data.train, data.validation]), torch.from_numpy(data.labels[data.train])
+    weights = balanced_weights(labels, data.num_classes).float().to(data.device)
+    grid, dim = data.tokens.grid, data.tokens.shape[1]
+    task = Task(dim, grid, data.num_classes, len(data.train), weights, config, data.device)
+    everyone = [Learner(spec, task) for spec in specs]
+    mixes = FAMILIES[specs[0].family].mixes
+    source = RawSource(data.tokens, data.device) if mixes else PreparedSource(data.tokens, rows, data.device)
+    run = _Run(data, config, source, together, list(everyone))
+    rungs = rung_epochs(config.rungs, config.epochs) if len(data.validation) else frozenset()
     for epoch in range(1, config.epochs + 1):
         if not run.learners:
             break
-        rows = _epoch(run, epoch)
+        new = _epoch(run, epoch)
         if epoch in rungs:
             _thin(run)
         if on_epoch is not None:
-            on_epoch(epoch, rows)
-    for learner in run.learners:
-        state = learner.probe.state_dict()
-        learner.result.state_dict = {name: value.detach().cpu().clone() for name, value in state.items()}
+            on_epoch(epoch, new)
     return [learner.result for learner in everyone]
 
 
 def _epoch(run: _Run, epoch: int) -> dict[int, CurveRow]:
-    """One epoch of the pack: train, sort out the failed, score. Returns the new curve rows by trial."""
+    """One epoch of the pack: train, sort out the failed, score, let go who is done. Returns the new curve rows."""
     began, present = time.perf_counter(), list(run.learners)
     for learner in present:
         learner.result.epoch = epoch
-    sizes = _train(run, epoch)
+    sizes = _steps(run, epoch)
+    fitted = [learner for learner in present if learner.fitted is not None]
+    if fitted:
+        _fit(run, fitted)
     for learner in present:
-        _close_epoch(learner, epoch, sizes[learner.settings.batch_size])
+        learner.close_epoch(epoch, [1] if learner.fitted is not None else sizes[learner.settings.batch_size])
     run.leave()
-    if len(run.validation) and run.learners:
-        _score(run, epoch)
+    if len(run.data.validation):
+        for part in run.parts(run.learners):
+            _score(run, part, epoch)
         run.leave()
+    if all(learner.result.state == "failed" for learner in present):
+        _check_tokens(run, epoch)
+    for learner in run.learners:
+        learner.end_if_due()
     for learner in present:
         learner.result.seconds += (time.perf_counter() - began) / len(present)
-    return {learner.spec.trial: learner.result.curves[-1] for learner in run.learners}
+    rows = {learner.spec.trial: learner.result.curves[-1] for learner in run.learners}
+    run.leave()
+    return rows
 
 
-def _train(run: _Run, epoch: int) -> dict[int, list[int]]:
+def _steps(run: _Run, epoch: int) -> dict[int, list[int]]:
     """Train on every training video once; returns the number of videos of each step, by batch size.
 
     A read is as large as the largest batch. The others divide it, so that each probe takes its own whole
     batches from it, side by side with those that have the same batch size.
     """
-    order = np.random.default_rng([run.seed, epoch]).permutation(run.train)
-    groups: dict[int, list[_Learner]] = {}
+    data = run.data
+    order = np.random.default_rng([data.seed, epoch]).permutation(data.train)
+    groups: dict[int, list[Learner]] = {}
     for learner in run.learners:
-        groups.setdefault(learner.settings.batch_size, []).append(learner)
+        if learner.fitted is None:
+            groups.setdefault(learner.settings.batch_size, []).append(learner)
     sizes: dict[int, list[int]] = {size: [] for size in groups}
-    for start in range(0, len(order), max(groups)):
+    for start in range(0, len(order) if groups else 0, max(groups, default=1)):
         rows = order[start : start + max(groups)]
-        tokens = run.prepared.gather(rows, epoch)
-        labels = torch.from_numpy(run.labels[rows]).to(run.device)
+        tokens = run.source.gather(rows, epoch)
+        labels = torch.from_numpy(data.labels[rows]).to(data.device)
         for size, group in groups.items():
             for first in range(0, len(rows), size):
                 part = slice(first, min(first + size, len(rows)))
-                _step(group, tokens.rows(part.start, part.stop), labels[part])
+                batch = tokens[part] if isinstance(tokens, Tensor) else tokens.rows(part.start, part.stop)
+                for some in run.parts(group):
+                    _step(some, batch, labels[part])
                 sizes[size].append(part.stop - part.start)
     return sizes
 
 
-def _step(group: Sequence[_Learner], tokens: PreparedTokens, labels: Tensor) -> None:
+def _step(group: Sequence[Learner], tokens: PreparedTokens | Tensor, labels: Tensor) -> None:
     """One optimiser step of every probe of a group on its common batch."""
-    losses = [
-        F.cross_entropy(logits, labels, label_smoothing=learner.settings.label_smoothing)
-        for learner, logits in zip(group, pack_logits([learner.probe for learner in group], tokens), strict=True)
-    ]
+    reads = pack_readouts([learner.probe for learner in group], tokens)
+    losses = []
+    for learner, read in zip(group, reads, strict=True):
+        logits = learner.probe.classify(learner.loss.mixed(read))
+        losses.append(learner.loss(logits, labels))
     # Probes share no weight: the gradient of the sum is each one's own.
     torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
     for learner, loss in zip(group, losses, strict=True):
-        learner.optimizer.step()
-        learner.losses.append(loss.detach())
+        learner.step(loss)
 
 
-def _close_epoch(learner: _Learner, epoch: int, sizes: Sequence[int]) -> None:
-    """Begin the epoch's curve row, or mark the probe as failed."""
-    losses = torch.stack(learner.losses).cpu().numpy().astype(np.float64)
-    learner.losses.clear()
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if len(bad):
-        step = (epoch - 1) * len(losses) + int(bad[0]) + 1
-        _fail(learner, f"training loss is {losses[bad[0]]} at step {step} (epoch {epoch}); try a lower lr")
-    elif not learner.optimizer.finite():
-        _fail(learner, f"weights are not finite after epoch {epoch}; try a lower lr")
-    else:
-        row = {
-            "epoch": epoch,
-            "lr": learner.optimizer.lr,
-            "train_loss": float(np.average(losses, weights=sizes)),
-        }
-        nothing = {"validation_loss": None, "validation_uar": None, "validation_war": None}
-        learner.result.curves.append({**row, **nothing})
+@torch.no_grad()
+def _fit(run: _Run, fitted: Sequence[Learner]) -> None:
+    """Fit the probes whose weights are computed, to all views of the training videos."""
+    data, reads, count = run.data, [], 1
+    for start in range(0, len(data.train), _BATCH):
+        tokens, count = run.source.evaluation_views(data.train[start : start + _BATCH])
+        reads.append(pack_readouts([fitted[0].probe], tokens)[0])
+    readout = torch.cat(reads)  # the mean of the tokens, the same for all of them
+    if not bool(readout.isfinite().all()):
+        _check_tokens(run, 1)
+    labels = torch.from_numpy(data.labels[data.train].repeat(count)).to(data.device)
+    for learner in fitted:
+        assert learner.fitted is not None
+        learner.fitted.fit(readout[:, 0], labels)
+        learner.losses.append(torch.nn.functional.cross_entropy(learner.probe.classify(readout), labels))
 
 
-def _fail(learner: _Learner, reason: str) -> None:
-    learner.result.state, learner.result.reason, learner.result.score = "failed", reason, None
-
-
-def _score(run: _Run, epoch: int) -> None:
-    """Add the scores on the validation videos to the curve rows of the pack, or mark probes as failed."""
-    probes = [learner.probe for learner in run.learners]
-    labels = run.labels[run.validation]
-    probabilities = probabilities_of(run.prepared.evaluation_views, run.validation, probes)
-    for learner, mine in zip(run.learners, probabilities, strict=True):
+def _score(run: _Run, learners: Sequence[Learner], epoch: int) -> None:
+    """Add the scores on the validation videos to the curve rows of some of the pack, or mark probes as failed."""
+    data = run.data
+    labels = data.labels[data.validation]
+    with ExitStack() as stack:
+        for learner in learners:
+            stack.enter_context(learner.scored_weights())
+        probes = [learner.probe for learner in learners]
+        probabilities = probabilities_of(run.source.evaluation_views, data.validation, probes)
+    for learner, mine in zip(learners, probabilities, strict=True):
         if not np.isfinite(mine).all():
-            _fail(learner, f"validation scores are not finite after epoch {epoch}; try a lower lr")
+            learner.fail(f"validation scores are not finite after epoch {epoch}")
             continue
-        confusion = confusion_matrix(labels, mine.argmax(axis=-1), run.num_classes)
+        confusion = confusion_matrix(labels, mine.argmax(axis=-1), data.num_classes)
         hit = np.maximum(mine[np.arange(len(labels)), labels], np.finfo(np.float32).tiny)
-        learner.result.score = uar(confusion)
-        learner.result.curves[-1].update(
-            validation_loss=float(-np.log(hit).mean()),
-            validation_uar=uar(confusion),
-            validation_war=war(confusion),
-        )
+        learner.take_score(uar=uar(confusion), war=war(confusion), loss=float(-np.log(hit).mean()))
 
 
 def _thin(run: _Run) -> None:
     """Successive halving: the weaker probes leave the pack."""
-    standings = [
-        Standing(one.spec.trial, one.result.curves[-1]["validation_uar"], one.result.curves[-1]["validation_loss"])
-        for one in run.learners
-    ]
-    weaker = pruned(standings, run.config.keep)
+    weaker = pruned([learner.standing for learner in run.learners], run.config.keep)
     for learner in run.learners:
         if learner.spec.trial in weaker:
-            learner.result.state = "pruned"
-            learner.result.reason = f"among the weaker at epoch {learner.result.epoch}"
+            learner.prune()
     run.leave()
+
+
+def _check_tokens(run: _Run, epoch: int) -> None:
+    """Raise UserError where tokens are not finite. That is no probe's fault, and every probe fails by it."""
+    data = run.data
+    views = ((data.tokens.gather(data.train[i : i + 1], epoch), row) for i, row in enumerate(data.train))
+    rows = np.concatenate([data.train, data.validation])
+    crops = ((data.tokens.evaluation_views(rows[i : i + 1]), row) for i, row in enumerate(rows))
+    for tokens, row in chain(views, crops):
+        if not bool(tokens.isfinite().all()):
+            name = f"number {row}" if data.names is None else data.names[row]
+            raise UserError(
+                f"video {name}: its tokens hold numbers that are not finite, so no probe can be trained on them; "
+                "remove its shard from the token store and run `fersweep embed` again"
+            )

@@ -9,23 +9,22 @@ shapes of the published classifier, so its weights load.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.declaration import Family
-from search_spaces.probe import Dropout, Probe, RandomStream, TokenGrid, linear
+from search_spaces.probe import Probe, RandomStream, TokenGrid, linear
 from search_spaces.ranges import check_choices, check_range, own_params, share, whole
+from search_spaces.transformer import INIT_STD, Block, CrossAttentionBlock
 
 if TYPE_CHECKING:  # probes are trained on machines without optuna
     from optuna.trial import BaseTrial
 
-INIT_STD = 0.02
+PREFIX = "module."  # of every name in a published checkpoint, left there by distributed training
 NAMES = ("queries", "heads", "mlp_ratio", "depth", "dropout")
 
 
@@ -68,108 +67,6 @@ class AttentiveSpace:
         }
 
 
-class _Mlp(nn.Module):
-    def __init__(self, dim: int, hidden: int, dropout: float, stream: RandomStream) -> None:
-        super().__init__()
-        self.fc1 = linear(dim, hidden, stream, std=INIT_STD)
-        self.fc2 = linear(hidden, dim, stream, std=INIT_STD)
-        self.drop = Dropout(dropout, stream)
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.drop(self.fc2(self.drop(F.gelu(self.fc1(x)))))
-        return output
-
-
-class _CrossAttention(nn.Module):
-    """The projections of the cross-attention; `kv` never meets a token, its two halves are used apart."""
-
-    def __init__(self, dim: int, heads: int, dropout: float, stream: RandomStream) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q = linear(dim, dim, stream, std=INIT_STD)
-        self.kv = linear(dim, 2 * dim, stream, std=INIT_STD)
-        self.proj = linear(dim, dim, stream, std=INIT_STD)
-        self.drop = Dropout(dropout, stream)
-        self._values: Tensor | None = None
-
-    def _halves(self) -> tuple[Tensor, Tensor]:
-        """The projections to keys and to values, float[H, D/H, D] each."""
-        keys, values = self.kv.weight.view(2, self.heads, -1, self.kv.in_features).unbind()
-        return keys, values
-
-    def rows(self, query_tokens: Tensor) -> Tensor:
-        """Query tokens float[Q, D] -> float[Q, H, D], the queries moved before the key projection."""
-        keys, values = self._halves()
-        # Cut once a step: each cut's gradient is a whole `kv.weight` of mostly zeros.
-        self._values = values if values.requires_grad else None
-        width = keys.shape[1]
-        queries = self.q(query_tokens).view(-1, self.heads, width).transpose(0, 1) / math.sqrt(width)
-        return torch.bmm(queries, keys).transpose(0, 1)
-
-    def values(self, pooled: Tensor) -> Tensor:
-        """Weighted means of tokens float[B, Q, H, D] -> the attention's output float[B, Q, D]."""
-        batch, queries, heads, dim = pooled.shape
-        weight, self._values = self._halves()[1] if self._values is None else self._values, None
-        by_head = pooled.reshape(-1, heads, dim).transpose(0, 1)
-        values = torch.bmm(by_head, weight.transpose(1, 2)).transpose(0, 1).reshape(batch, queries, dim)
-        output: Tensor = self.drop(self.proj(values + self.kv.bias[dim:]))
-        return output
-
-
-class _CrossAttentionBlock(nn.Module):
-    def __init__(self, dim: int, heads: int, hidden: int, dropout: float, stream: RandomStream) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.xattn = _CrossAttention(dim, heads, dropout, stream)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = _Mlp(dim, hidden, dropout, stream)
-        _divide(math.sqrt(2), self.xattn.proj, self.mlp.fc2)
-
-    def rows(self, query_tokens: Tensor) -> Tensor:
-        """Query tokens float[Q, D] -> the rows that attend over standardised tokens, float[Q·H, D]."""
-        return (self.xattn.rows(query_tokens) * self.norm1.weight).flatten(0, 1)
-
-    def forward(self, query_tokens: Tensor, readout: Tensor) -> Tensor:
-        """Query tokens float[Q, D], readout float[B, Q·H, D] -> float[B, Q, D]."""
-        pooled = torch.addcmul(self.norm1.bias, readout, self.norm1.weight)
-        pooled = pooled.view(len(readout), len(query_tokens), self.xattn.heads, -1)
-        x = query_tokens + self.xattn.values(pooled)
-        output: Tensor = x + self.mlp(self.norm2(x))
-        return output
-
-
-class _SelfAttention(nn.Module):
-    def __init__(self, dim: int, heads: int, dropout: float, stream: RandomStream) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = linear(dim, 3 * dim, stream, std=INIT_STD)
-        self.proj = linear(dim, dim, stream, std=INIT_STD)
-        self.drop = Dropout(dropout, stream)
-
-    def forward(self, x: Tensor) -> Tensor:
-        query, key, value = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        output: Tensor = self.drop(self.proj(mixed))
-        return output
-
-
-class Block(nn.Module):
-    """A transformer block: self-attention and an MLP, each on normed input and added to it."""
-
-    def __init__(self, dim: int, heads: int, hidden: int, dropout: float, stream: RandomStream, layer: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = _SelfAttention(dim, heads, dropout, stream)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = _Mlp(dim, hidden, dropout, stream)
-        _divide(math.sqrt(2 * layer), self.attn.proj, self.mlp.fc2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        output: Tensor = x + self.mlp(self.norm2(x))
-        return output
-
-
 class _Pooler(nn.Module):
     def __init__(
         self,
@@ -185,7 +82,7 @@ class _Pooler(nn.Module):
         super().__init__()
         self.query_tokens = nn.Parameter(torch.empty(1, queries, dim))
         nn.init.trunc_normal_(self.query_tokens, std=INIT_STD, generator=stream.on(torch.device("cpu")))
-        self.cross_attention_block = _CrossAttentionBlock(dim, heads, hidden, dropout, stream)
+        self.cross_attention_block = CrossAttentionBlock(dim, heads, hidden, dropout, stream)
         # The cross-attention counts as layer 1 of the depth-dependent scale of the initial weights.
         self.blocks = nn.ModuleList(Block(dim, heads, hidden, dropout, stream, layer) for layer in range(2, depth + 1))
 
@@ -236,12 +133,6 @@ class AttentiveProbe(Probe):
         return logits
 
 
-def _divide(divisor: float, *layers: nn.Linear) -> None:
-    with torch.no_grad():
-        for layer in layers:
-            layer.weight.div_(divisor)
-
-
 def build(
     params: Mapping[str, Any], *, dim: int, num_classes: int, seed: int, grid: TokenGrid | None = None
 ) -> AttentiveProbe:
@@ -265,12 +156,15 @@ def published_params(*, heads: int) -> dict[str, Any]:
     return {f"attentive.{name}": value for name, value in values.items()}
 
 
-def load_published(state: Mapping[str, Tensor], *, heads: int) -> AttentiveProbe:
+def load_published(state: Mapping[str, Tensor], *, heads: int, projected: bool = True) -> AttentiveProbe:
     """The probe of a published classifier's state dict (with or without the prefix `module.`).
 
-    `heads` cannot be read from the weights. Raises RuntimeError when a name or a shape does not fit.
+    `heads` cannot be read from the weights. `projected`: the code that the weights were trained with applies the
+    projection `xattn.proj` after the cross-attention, as that of Eing et al. does; V-JEPA's own code has the weights
+    but never applies them, so that they are what they were drawn as and are taken for the identity here.
+    Raises RuntimeError when a name or a shape does not fit.
     """
-    own = {name.removeprefix("module."): value for name, value in state.items()}
+    own = {name.removeprefix(PREFIX): value for name, value in state.items()}
     num_classes, dim = own["linear.weight"].shape
     blocks = {name.split(".")[2] for name in own if name.startswith("pooler.blocks.")}
     probe = AttentiveProbe(
@@ -283,7 +177,20 @@ def load_published(state: Mapping[str, Tensor], *, heads: int) -> AttentiveProbe
         seed=0,
     )
     probe.load_state_dict(own)
+    if not projected:
+        name = "pooler.cross_attention_block.xattn.proj"
+        probe.load_state_dict(own | {f"{name}.weight": torch.eye(dim), f"{name}.bias": torch.zeros(dim)})
     return probe
+
+
+def published_state(probe: AttentiveProbe) -> dict[str, Tensor]:
+    """The weights under the names that a published classifier's checkpoint has; what `load_published` reads.
+
+    Raises ValueError when the probe is no published classifier: that has one query.
+    """
+    if probe.pooler.query_tokens.shape[1] != 1:
+        raise ValueError(f"the published classifier has one query, this probe {probe.pooler.query_tokens.shape[1]}")
+    return {PREFIX + name: value for name, value in probe.state_dict().items()}
 
 
 FAMILY = Family("attentive", AttentiveSpace, build)

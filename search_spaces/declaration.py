@@ -33,8 +33,14 @@ class Build(Protocol):
 
 @dataclass(frozen=True)
 class Family:
-    """A probe family: its name, the dataclass of its ranges, and what makes its probes."""
+    """A probe family: its name, the dataclass of its ranges, and what makes its probes.
+
+    `mixes`: its probes are `MixingProbe`s; `fitted`: they are `FittedProbe`s, which no setting of the optimisation
+    concerns.
+    """
 
     name: str
     Space: type[Space]
     build: Build
+    mixes: bool = False
+    fitted: bool = False

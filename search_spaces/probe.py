@@ -48,6 +48,22 @@ class Probe(nn.Module, abc.ABC):
         """
 
 
+class MixingProbe(Probe):
+    """A probe whose tokens look at each other before its rows attend; trained alone, as it shares no read."""
+
+    @abc.abstractmethod
+    def mix(self, tokens: Tensor) -> Tensor:
+        """Tokens float[B, N, D] as the encoder gave them -> those that the rows attend over, once standardised."""
+
+
+class FittedProbe(Probe):
+    """A probe that reads the mean of the standardised tokens and whose weights are computed, not learned in steps."""
+
+    @abc.abstractmethod
+    def fit(self, pooled: Tensor, labels: Tensor) -> None:
+        """Set the weights from means float[M, D] and labels int64[M]."""
+
+
 class MeanPooledProbe(Probe):
     """A probe whose one query row is zero: its readout is the mean of the standardised tokens."""
 

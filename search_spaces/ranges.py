@@ -1,11 +1,19 @@
 """Checks that ranges and parameters make sense, with errors that name the key."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 
-def check_choices(key: str, choices: Sequence[float], *, above: float) -> None:
-    """Raise ValueError unless `choices` are distinct numbers, at least one, all greater than `above`."""
+def check_choices(
+    key: str,
+    choices: Sequence[float],
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> None:
+    """Raise ValueError unless `choices` are distinct numbers, at least one, greater than `above`, `least` to `most`."""
     if not choices:
         raise ValueError(f"{key} is empty: give at least one choice")
     if len(set(choices)) < len(choices):
@@ -13,6 +21,8 @@ def check_choices(key: str, choices: Sequence[float], *, above: float) -> None:
     for choice in choices:
         if not choice > above:
             raise ValueError(f"{key} = {list(choices)}: every choice must be greater than {above}, not {choice}")
+        if not least <= choice <= most:
+            raise ValueError(f"{key} = {list(choices)}: every choice must be from {least} to {most}, not {choice}")
 
 
 def check_range(key: str, limits: tuple[float, float], *, low: float, high: float) -> None:
@@ -51,3 +61,19 @@ def share(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ValueError(f"{key} = {value!r} must be a number from 0 to below 1")
     return float(value)
+
+
+def positive(key: str, value: Any) -> float:
+    """`value` as a number above 0, or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{key} = {value!r} must be a number greater than 0")
+    return float(value)
+
+
+def check_names(key: str, choices: Sequence[str], known: Collection[str]) -> None:
+    """Raise ValueError unless `choices` are distinct and known, at least one."""
+    if not choices or len(set(choices)) < len(choices):
+        raise ValueError(f"{key} = {list(choices)}: give at least one of {list(known)}, each once")
+    for choice in choices:
+        if choice not in known:
+            raise ValueError(f"{key} = {list(choices)}: {choice} is unknown, choose from {list(known)}")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from search_spaces.attentive import Block
 from search_spaces.declaration import Family
 from search_spaces.probe import Dropout, Probe, RandomStream, TokenGrid, linear
 from search_spaces.ranges import check_choices, check_range, own_params, share, whole
+from search_spaces.transformer import Block
 
 if TYPE_CHECKING:  # probes are trained on machines without optuna
     from optuna.trial import BaseTrial

@@ -89,3 +89,31 @@ def test_a_weight_that_is_not_finite_is_noticed() -> None:
     assert optimizer.finite()
     network.norm.bias.data[2] = math.nan
     assert not optimizer.finite()
+
+
+@pytest.mark.parametrize(("momentum", "clip"), [(0.9, None), (0.0, 0.3)])
+def test_sgd_equals_torch_with_its_decay_rule_schedules_and_clipping(momentum: float, clip: float | None) -> None:
+    torch.manual_seed(0)
+    mine, plain = Network(), Network()
+    plain.load_state_dict(mine.state_dict())
+    settings = OptimSettings(optimizer="sgd", sgd_lr=0.05, momentum=momentum, weight_decay=0.1, clip_grad=clip)
+    total = 12
+    optimizer = ProbeOptimizer(mine, settings, total_steps=total, clip_grad=2.0, final_weight_decay=1e-3)
+    decayed = [plain.first.weight, plain.query]
+    others = [weight for weight in plain.parameters() if all(weight is not other for other in decayed)]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others}]
+    sgd = torch.optim.SGD(groups, lr=1.0, momentum=momentum)
+    for step in range(total):
+        x = torch.randn(4, 7)
+        mine(x).backward()
+        optimizer.step()
+        plain(x).backward()
+        nn.utils.clip_grad_norm_(plain.parameters(), 2.0 if clip is None else clip)
+        for group in sgd.param_groups:
+            group["lr"] = learning_rate(step, total, peak=0.05, warmup=0)
+        sgd.param_groups[0]["weight_decay"] = weight_decay(step, total, first=0.1, last=1e-3)
+        sgd.step()
+        sgd.zero_grad()
+        assert optimizer.lr == learning_rate(step, total, peak=0.05, warmup=0)
+    for name, weight in mine.named_parameters():
+        torch.testing.assert_close(weight, plain.get_parameter(name), rtol=1e-5, atol=1e-6, msg=name)

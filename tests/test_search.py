@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from distributed.errors import UserError
 from distributed.search import (
     FoldStudy,
     PackSearcher,
@@ -21,12 +22,13 @@ from distributed.search import (
 from distributed.storage import Storage
 
 Packs = dict[int, list[dict[str, Any]]]
+SEARCHED = ("lr", "weight_decay", "warmup", "batch_size", "label_smoothing")
 CONFIG = SearchConfig(configurations=14, pack=4, random_first=4)
 
 
 def score(params: dict[str, Any]) -> float:
     """A made-up landscape: attentive is best, and a learning rate near 1e-3."""
-    return float(params["family"] == "attentive") - abs(float(params["lr"]) - 1e-3)
+    return float(params["family"] == "attentive") - abs(float(params.get("lr", 1e-3)) - 1e-3)
 
 
 def trained(pack: int, params: list[dict[str, Any]], config: SearchConfig = CONFIG) -> list[dict[str, Any]]:
@@ -104,6 +106,53 @@ def test_optuna_learns_how_each_configuration_ended() -> None:
     assert failed.state == TrialState.FAIL
     # The pruned one has the highest score of all and is not taken for the best.
     assert study._study.best_trial.number != 1
+
+
+def test_a_family_that_is_fitted_has_no_settings_of_an_optimisation() -> None:
+    config = SearchConfig(configurations=24, pack=4, random_first=24, families=("ridge", "linear", "logistic"))
+    for pack in searched(6, config=config).values():
+        for record in pack:
+            params = record["params"]
+            own = {key for key in params if key.startswith(f"{params['family']}.")}
+            assert set(params) - own == ({"family"} if params["family"] != "linear" else {"family", *SEARCHED})
+
+
+def test_one_that_patience_ended_is_complete_with_the_score_of_its_best_epoch() -> None:
+    study = FoldStudy(CONFIG, dim=32, seed=0)
+    records: Packs = {0: trained(0, study.ask(0, {}))}
+    records[0][0] |= {"state": "complete", "score": 0.7, "epoch": 5, "best_epoch": 3}
+    study.ask(1, records)
+    ended = study._study.trials[0]
+    assert ended.state == TrialState.COMPLETE and ended.value == 0.7 and not ended.intermediate_values
+
+
+def test_a_partial_score_never_counts_as_a_full_one() -> None:
+    """Pruned scores that are far higher than full ones draw no suggestion their way."""
+
+    def scored(config: SearchConfig, state: str) -> list[float]:
+        study, records = FoldStudy(config, dim=32, seed=0), dict[int, list[dict[str, Any]]]()
+        for pack in range(config.num_packs):
+            records[pack] = trained(pack, study.ask(pack, records), config)
+            for record in records[pack]:
+                high = record["params"]["lr"] > 1e-3
+                better = (
+                    {"state": state, "score": 0.99, "epoch": 2} if high else {"score": 0.2 + record["params"]["lr"]}
+                )
+                record |= better
+        return [record["params"]["lr"] for pack in range(6, config.num_packs) for record in records[pack]]
+
+    config = SearchConfig(configurations=48, pack=4, random_first=12, families=("linear",))
+    as_pruned, as_complete = scored(config, "pruned"), scored(config, "complete")
+    assert sum(lr > 1e-3 for lr in as_complete) > 0.8 * len(as_complete)
+    assert sum(lr > 1e-3 for lr in as_pruned) < 0.4 * len(as_pruned)
+
+
+@pytest.mark.parametrize("heads", [(5, 7), (3,)])
+def test_heads_that_never_divide_the_width_are_an_error_of_the_file(heads: tuple[int, ...]) -> None:
+    config = SearchConfig.model_validate({"families": ["linear", "attentive"], "attentive": {"heads": heads}})
+    with pytest.raises(UserError, match=r"search\.attentive\.heads = .* none divides the encoder's width 32"):
+        config.check(dim=32)
+    SearchConfig.model_validate({"families": ["linear"], "attentive": {"heads": heads}}).check(dim=32)
 
 
 def searcher(folder: Path, lag: int = 1) -> PackSearcher:

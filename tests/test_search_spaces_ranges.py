@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from search_spaces.ranges import check_choices, check_range, own_params, share, whole
+from search_spaces.ranges import check_choices, check_names, check_range, own_params, positive, share, whole
 
 
 def test_good_ranges_pass() -> None:
@@ -37,3 +37,24 @@ def test_numbers_are_checked() -> None:
     for wrong in (1, -0.1, math.nan, False, "0", None):
         with pytest.raises(ValueError, match="k = "):
             share("k", wrong)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, "3", True])
+def test_only_finite_numbers_above_zero_are_positive(value: object) -> None:
+    with pytest.raises(ValueError, match=r"a\.b"):
+        positive("a.b", value)
+    assert positive("a.b", 1e-9) == 1e-9
+
+
+@pytest.mark.parametrize("names", [(), ("x", "x"), ("x", "z")])
+def test_names_are_known_and_distinct(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"a\.b"):
+        check_names("a.b", names, ("x", "y"))
+    check_names("a.b", ("y", "x"), ("x", "y"))
+
+
+def test_choices_have_bounds() -> None:
+    check_choices("a.b", (0.0, 1.0), least=0, most=1)
+    for choice in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=r"a\.b .* from 0 to 1"):
+            check_choices("a.b", (0.5, choice), least=0, most=1)

@@ -1,4 +1,4 @@
-"""A pack trains every probe as if it were alone; failures and halving take nothing from the others."""
+"""A pack trains every probe as if it were alone; halving takes nothing from the others."""
 
 import math
 import subprocess
@@ -12,54 +12,22 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from distributed.token_source import Rows, TensorTokens
-from distributed.training import ProbeResult, ProbeSpec, TrainingConfig, train_pack
-from search_spaces.attentive import published_params
+from distributed.training import ProbeSpec, TrainingConfig
 from search_spaces.family import build_probe
-
-VIDEOS, N, DIM, CLASSES = 90, 12, 32, 4
-TRAIN, VALIDATION = np.arange(0, 70), np.arange(70, VIDEOS)
-NOBODY = np.array([], np.int64)
-LABELS: Rows = np.arange(VIDEOS) * 7 % CLASSES
-WHOLE = TrainingConfig(epochs=3, rungs=())
-
-
-def tokens(views: int = 2) -> TensorTokens:
-    """Noise in which a few tokens of every video carry its class."""
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randn(VIDEOS, views, N, DIM, generator=generator)
-    signs = torch.randn(CLASSES, DIM, generator=generator)
-    values[:, :, :3] += 1.2 * signs[torch.from_numpy(LABELS)][:, None, None]
-    return TensorTokens(values.to(torch.float16), seed=4)
-
-
-def linear_spec(trial: int, **params: Any) -> ProbeSpec:
-    return ProbeSpec(trial, "linear", {"linear.dropout": 0.0, "batch_size": 8, **params}, seed=trial)
-
-
-def attentive_spec(trial: int, **params: Any) -> ProbeSpec:
-    own = published_params(heads=4) | {"attentive.mlp_ratio": 1.0} | params
-    return ProbeSpec(trial, "attentive", {"batch_size": 8, **own}, seed=trial)
-
-
-def run(
-    specs: list[ProbeSpec], config: TrainingConfig = WHOLE, validation: Rows = VALIDATION, **more: Any
-) -> list[ProbeResult]:
-    settings: dict[str, Any] = {"num_classes": CLASSES, "seed": 9, **more}
-    return train_pack(tokens(), LABELS, TRAIN, validation, specs, config, **settings)
-
-
-def mixed_pack() -> list[ProbeSpec]:
-    """Three families, three batch sizes of which none divides the number of videos, dropout, smoothing."""
-    mlp = {"mlp.width": 24, "mlp.layers": 2, "mlp.dropout": 0.3, "batch_size": 16, "label_smoothing": 0.1}
-    wide = {"attentive.queries": 2, "attentive.depth": 2, "attentive.dropout": 0.2, "batch_size": 4}
-    return [
-        linear_spec(0, lr=1e-2, warmup=0.2),
-        attentive_spec(1, **{"attentive.heads": 8}),
-        ProbeSpec(2, "mlp", mlp, seed=2),
-        attentive_spec(3, **wide),
-        attentive_spec(4, batch_size=16, weight_decay=0.1),
-    ]
+from tests.small_pack import (
+    CLASSES,
+    DIM,
+    LABELS,
+    NOBODY,
+    TRAIN,
+    VALIDATION,
+    WHOLE,
+    attentive_spec,
+    linear_spec,
+    mixed_pack,
+    run,
+    tokens,
+)
 
 
 def test_pack_trains_every_probe_as_alone() -> None:
@@ -146,33 +114,6 @@ def test_probes_learn_what_the_tokens_hold() -> None:
     assert result.seconds > 0
 
 
-def test_probe_that_diverges_fails_with_step_and_epoch_and_the_others_go_on() -> None:
-    specs = [linear_spec(0), attentive_spec(1, lr=1e30), linear_spec(2, lr=1e-2)]
-    first, failed, last = run(specs)
-    assert failed.state == "failed" and failed.score is None and not failed.state_dict
-    assert failed.reason is not None and failed.epoch == 1 and not failed.curves
-    assert "step 2 (epoch 1)" in failed.reason and "nan" in failed.reason
-    without = run([specs[0], specs[2]])
-    for one, other in zip((first, last), without, strict=True):
-        assert one.state == "complete" and one.epoch == WHOLE.epochs
-        for name, weight in one.state_dict.items():
-            torch.testing.assert_close(weight, other.state_dict[name], rtol=0, atol=1e-5)
-
-
-def test_last_step_that_breaks_the_weights_is_a_failure_too() -> None:
-    # One step in all: its loss is finite, what it does to the weights is not.
-    (failed,) = run([linear_spec(0, lr=1e39, batch_size=128)], TrainingConfig(epochs=1), NOBODY)
-    assert failed.state == "failed" and failed.reason is not None and "weights" in failed.reason
-
-
-def test_pack_of_failures_ends_early() -> None:
-    seen: list[int] = []
-    specs = [linear_spec(trial, lr=1e30) for trial in range(2)]
-    results = run(specs, on_epoch=lambda epoch, rows: seen.append(epoch))
-    assert [result.state for result in results] == ["failed", "failed"]
-    assert seen == [1]
-
-
 def test_halving_stops_the_weaker_half_at_each_rung() -> None:
     rates = [1e-6, 1e-2, 3e-6, 2e-6]
     seen: dict[int, set[int]] = {}
@@ -211,28 +152,6 @@ def test_score_counts_every_validation_video_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"train": NOBODY}, "no video to train on"),
-        ({"labels": LABELS + 1}, "labels run from 1 to 4, outside 0 to 3"),
-        ({"specs": [linear_spec(0, batch_size=12)]}, "12 is not a power of two"),
-        ({"specs": [attentive_spec(0, **{"attentive.heads": 5})]}, r"attentive\.heads = 5"),
-    ],
-)
-def test_nonsense_is_refused_before_training(change: dict[str, Any], message: str) -> None:
-    arguments: dict[str, Any] = {
-        "labels": LABELS,
-        "train": TRAIN,
-        "validation": VALIDATION,
-        "specs": [linear_spec(0)],
-        "config": WHOLE,
-        **change,
-    }
-    with pytest.raises(ValueError, match=message):
-        train_pack(tokens(), **arguments, num_classes=CLASSES, seed=0)
-
-
-@pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"epochs": 0}, r"training\.epochs = 0"),
@@ -240,6 +159,8 @@ def test_nonsense_is_refused_before_training(change: dict[str, Any], message: st
         ({"keep": 0}, r"training\.keep"),
         ({"clip_grad": 0}, r"training\.clip_grad"),
         ({"final_weight_decay": -1}, r"training\.final_weight_decay"),
+        ({"patience": -1}, r"training\.patience = -1"),
+        ({"patience": 20}, r"training\.patience = 20 never ends"),
         ({"epoch": 3}, "epoch"),
     ],
 )
