@@ -45,6 +45,7 @@ def mean_pixel_uar(manifest: Manifest, context: Context) -> float:
     return float(np.mean(scores))
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("shared_ray")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("dataset", "seed"), [("ravdess", 1), ("crema-d", 2)])
