@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from jobs.versions import code_version, library_versions
 from tracking.optimism_section import optimism_section
 from tracking.report import ReportData, figure_files, render_html, render_markdown
 
-_TIMED = ("index", "embed", "sweep", "evaluate")
+_ROAD = ("index", "embed", "sweep", "evaluate")
 _TINY_NOTE = (
     "The encoder of this run is the tiny one that comes with fersweep. It was trained on drawn faces from the "
     "same drawing program (other actors, no emotion labels), so these numbers show that the road works from "
@@ -49,19 +49,29 @@ def report(context: Context, manifest: Manifest, store: TokenStore, *, optimisti
     folder = results_folder(context, manifest, store).child("report")
     if not data.fold_records:
         raise UserError(f"{folder.uri}: no fold is evaluated with these settings; run `fersweep evaluate` first")
-    files = {f"{name}.html": render_html(data), f"{name}.md": render_markdown(data)}
-    fresh = {n: t.encode() for n, t in files.items() if not folder.exists(n) or folder.read_bytes(n) != t.encode()}
+    texts = {f"{name}.html": render_html(data), f"{name}.md": render_markdown(data)}
+    fresh = _changed(folder, {file: text.encode() for file, text in texts.items()})
     settings = sweep_key_settings(context, manifest, store)
     searches = fold_searches(context, manifest, store) if data.protocol == "nested" else []
     with context.workspace.stage("report", settings, done=not fresh):
         pictures = figure_files(data) if fresh else {}  # written first: what is killed in between is drawn again
-        for file, content in {**pictures, **fresh}.items():
+        for file, content in {**_changed(folder, pictures), **fresh}.items():
             folder.write_bytes(file, content)
         with tracked_sweep(context, manifest, store, settings) as tracked:
             tracked.log_files(report_files(folder))
             tell(context, manifest, store, tracked, searches, found_records(searches))
     context.say(f"report: {folder.uri}/{name}.html")
     return folder
+
+
+def _changed(folder: Storage, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {n: content for n, content in files.items() if not folder.exists(n) or folder.read_bytes(n) != content}
+
+
+def _in_order(stages: Collection[str]) -> list[str]:
+    """Stages as the road has them, then those that a user has asked for beside it."""
+    others = [name for name in stages if name not in (*_ROAD, "report")]
+    return [*(name for name in _ROAD if name in stages), *others]
 
 
 def report_files(folder: Storage) -> dict[str, str | bytes]:
@@ -93,7 +103,7 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
         probe_records=found_records(fold_searches(context, manifest, store)) if nested else [],
         failures=[(f.video_id, f.reason, f.stage) for f in store.failures()],
         skipped=[(Path(item["path"]).name, item["reason"]) for item in map(asdict, manifest.skipped)],
-        stage_seconds={name: stages[name]["seconds"] for name in _TIMED if name in stages},
+        stage_seconds={name: stages[name]["seconds"] for name in _in_order(stages)},
         versions={"fersweep": code_version(), **library_versions()},
         hashes={
             "manifest": manifest.content_hash,

@@ -114,7 +114,7 @@ def test_written_out_it_loads_as_the_same_experiment(tmp_path: Path) -> None:
         ("encoder.name=vith", ["'vith' is not known", "vjepa-vith16-384"]),
         ("encoder.name=vjepa-vith16-384", ["has no `weights`"]),
         ("search.families=[]", ["search.families is []; name at least one family"]),
-        ("search.families=[linear,forest]", ["search.families names forest", "['attentive', 'linear', 'mlp'"]),
+        ("search.families=[linear,forest]", ["search.families names forest", "['attentive', 'deep', 'linear'"]),
         ("tokens.pool=space:x", ["tokens.pool is 'space:x'; it must be none, space:k"]),
         ("views.crops=2", ["crops is 2. Set it to 1"]),
         ("name=a/b", ["name", "'a/b'"]),
