@@ -77,7 +77,7 @@ def test_the_report_and_mlflow_show_these_numbers(
     finished_run: FinishedRun, expected: dict[str, tuple[float, float, float]]
 ) -> None:
     text = finished_run.evaluation.child("report").read_bytes("report.md").decode().replace("\\", "")
-    page = finished_run.evaluation.child("report").read_bytes("report.html").decode()
+    page = finished_run.evaluation.child("report").read_bytes("report.html").decode().replace("\u00a0", " ")
     for value, low, high in expected.values():
         words = f"{100 * value:.1f} %, 95 % interval over actors {100 * low:.1f} to {100 * high:.1f}"
         assert words in text and words in page
