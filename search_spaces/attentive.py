@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from search_spaces.declaration import Family
 from search_spaces.probe import Probe, RandomStream, TokenGrid, linear
-from search_spaces.ranges import check_choices, check_range, own_params, share, whole
-from search_spaces.transformer import INIT_STD, Block, CrossAttentionBlock
+from search_spaces.ranges import check_choices, check_range, dividing, own_params, share, whole
+from search_spaces.transformer import Block, CrossAttentionBlock, learned_queries
 
 if TYPE_CHECKING:  # probes are trained on machines without optuna
     from optuna.trial import BaseTrial
@@ -55,9 +55,7 @@ class AttentiveSpace:
 
         Raises ValueError when none of the choices of heads divides `dim`.
         """
-        heads = tuple(count for count in self.heads if dim % count == 0)
-        if not heads:
-            raise ValueError(f"attentive.heads = {list(self.heads)}: none divides the encoder's width {dim}; add one")
+        heads = dividing("attentive.heads", self.heads, dim)
         return {
             "attentive.queries": trial.suggest_categorical("attentive.queries", self.queries),
             "attentive.heads": trial.suggest_categorical("attentive.heads", heads),
@@ -80,8 +78,7 @@ class _Pooler(nn.Module):
         stream: RandomStream,
     ) -> None:
         super().__init__()
-        self.query_tokens = nn.Parameter(torch.empty(1, queries, dim))
-        nn.init.trunc_normal_(self.query_tokens, std=INIT_STD, generator=stream.on(torch.device("cpu")))
+        self.query_tokens = learned_queries(queries, dim, stream)
         self.cross_attention_block = CrossAttentionBlock(dim, heads, hidden, dropout, stream)
         # The cross-attention counts as layer 1 of the depth-dependent scale of the initial weights.
         self.blocks = nn.ModuleList(Block(dim, heads, hidden, dropout, stream, layer) for layer in range(2, depth + 1))

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from search_spaces.attentive import PREFIX
 from search_spaces.declaration import Family
 from search_spaces.probe import MixingProbe, RandomStream, TokenGrid, linear
-from search_spaces.ranges import check_choices, check_range, own_params, share, whole
-from search_spaces.transformer import INIT_STD, Block, CrossAttentionBlock
+from search_spaces.ranges import check_choices, check_range, dividing, own_params, share, whole
+from search_spaces.transformer import Block, CrossAttentionBlock, learned_queries
 
 if TYPE_CHECKING:  # probes are trained on machines without optuna
     from optuna.trial import BaseTrial
@@ -53,9 +52,7 @@ class DeepSpace:
 
         Raises ValueError when none of the choices of heads divides `dim`.
         """
-        heads = tuple(count for count in self.heads if dim % count == 0)
-        if not heads:
-            raise ValueError(f"deep.heads = {list(self.heads)}: none divides the encoder's width {dim}; add one")
+        heads = dividing("deep.heads", self.heads, dim)
         return {
             "deep.depth": trial.suggest_categorical("deep.depth", self.depth),
             "deep.heads": trial.suggest_categorical("deep.heads", heads),
@@ -67,8 +64,7 @@ class DeepSpace:
 class _Pooler(nn.Module):
     def __init__(self, dim: int, *, heads: int, hidden: int, depth: int, dropout: float, stream: RandomStream) -> None:
         super().__init__()
-        self.query_tokens = nn.Parameter(torch.empty(1, 1, dim))
-        nn.init.trunc_normal_(self.query_tokens, std=INIT_STD, generator=stream.on(torch.device("cpu")))
+        self.query_tokens = learned_queries(1, dim, stream)
         self.cross_attention_block = CrossAttentionBlock(
             dim, heads, hidden, dropout, stream, projection=False, layer=max(1, depth - 1)
         )

@@ -77,3 +77,11 @@ def check_names(key: str, choices: Sequence[str], known: Collection[str]) -> Non
     for choice in choices:
         if choice not in known:
             raise ValueError(f"{key} = {list(choices)}: {choice} is unknown, choose from {list(known)}")
+
+
+def dividing(key: str, choices: Sequence[int], dim: int) -> tuple[int, ...]:
+    """Those of the choices that divide the encoder's width, or ValueError when none does."""
+    fitting = tuple(count for count in choices if dim % count == 0)
+    if not fitting:
+        raise ValueError(f"{key} = {list(choices)}: none divides the encoder's width {dim}; add one")
+    return fitting

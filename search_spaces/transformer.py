@@ -15,6 +15,13 @@ from search_spaces.probe import Dropout, RandomStream, linear
 INIT_STD = 0.02
 
 
+def learned_queries(count: int, dim: int, stream: RandomStream) -> nn.Parameter:
+    """Query tokens float[1, Q, D] that start as the published ones do."""
+    queries = nn.Parameter(torch.empty(1, count, dim))
+    nn.init.trunc_normal_(queries, std=INIT_STD, generator=stream.on(torch.device("cpu")))
+    return queries
+
+
 class Mlp(nn.Module):
     """Two linear layers with a GELU."""
 

@@ -1,41 +1,15 @@
 """The logistic probe in a pack: fitted in one go, scored like the others, the same for every seed."""
 
-import numpy as np
 import pytest
-import torch
 
-from distributed.prediction import predict_probabilities
-from distributed.token_source import TensorTokens
-from distributed.training import ProbeResult, ProbeSpec, TrainingConfig, train_pack
 from search_spaces.logistic import build
+from tests.fitted_probe import check_complete_after_one_epoch
 
 PARAMS = {"logistic.l2": 0.01, "logistic.class_weights": "balanced"}
-ROWS = np.arange(70)
-
-
-def train(specs: list[ProbeSpec], views: int = 2) -> tuple[list[ProbeResult], TensorTokens]:
-    generator = torch.Generator().manual_seed(0)
-    labels = np.arange(70) % 3
-    values = torch.randn(70, views, 6, 16, generator=generator)
-    values += 0.7 * torch.randn(3, 16, generator=generator)[torch.from_numpy(labels)][:, None, None]
-    tokens = TensorTokens(values)
-    config = TrainingConfig(epochs=4, rungs=(0.25, 0.5))
-    return train_pack(tokens, labels, ROWS[:50], ROWS[50:], specs, config, num_classes=3, seed=1), tokens
 
 
 def test_it_ends_complete_after_one_epoch_whatever_its_seed_and_its_company() -> None:
-    linear = ProbeSpec(1, "linear", {"linear.dropout": 0.0, "batch_size": 8}, seed=3)
-    (mine, other), tokens = train([ProbeSpec(0, "logistic", PARAMS, seed=5), linear])
-    assert mine.state == "complete" and mine.epoch == mine.best_epoch == 1 and len(mine.curves) == 1
-    assert mine.score is not None and mine.score > 0.9 and mine.score == mine.curves[0]["validation_uar"]
-    assert mine.curves[0]["lr"] is None and np.isfinite(mine.curves[0]["train_loss"])
-    assert other.epoch == 4, "halving must count only those still in training"
-    ((alone,), _) = train([ProbeSpec(9, "logistic", PARAMS, seed=6)])
-    assert all(torch.equal(weight, alone.state_dict[name]) for name, weight in mine.state_dict.items())
-    probe = build(PARAMS, dim=16, num_classes=3, seed=0)
-    probe.load_state_dict(mine.state_dict)
-    said = predict_probabilities(tokens, ROWS[50:], [probe], device="cpu")[0]
-    assert (said.argmax(axis=1) == ROWS[50:] % 3).mean() > 0.9
+    check_complete_after_one_epoch("logistic", PARAMS, build)
 
 
 @pytest.mark.parametrize(
