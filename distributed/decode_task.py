@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import fs
 
@@ -17,7 +19,6 @@ _DECODED = pa.schema(
     {
         "part": pa.int64(),
         "video_id": pa.string(),
-        "pixels": pa.large_binary(),
         "size": pa.list_(pa.int64()),
         "clips": pa.list_(pa.int64()),
         "reason": pa.string(),
@@ -32,22 +33,29 @@ def decode_part(batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, s
     `batch` has the columns part, video_id and path; `short_side` is in pixels.
     """
     decoder = worker_decoder(decoding)
-    rows = []
+    rows, pixels = [], []
     for row in batch.to_pylist():
         result = decoder.decode(row["path"], clips, short_side)
         if isinstance(result, DecodedVideo):
             found = {
-                "pixels": result.frames.tobytes(),
                 "size": list(result.frames.shape[:3]),
                 "clips": result.clips.reshape(-1),
                 "reason": "",
                 "fingerprint": "",
             }
         else:
-            found = {"pixels": b"", "size": [0, 0, 0], "clips": [], "reason": result.reason}
+            found = {"size": [0, 0, 0], "clips": [], "reason": result.reason}
             found["fingerprint"] = fingerprint(row["path"])
+        pixels.append(_binary(result.frames if isinstance(result, DecodedVideo) else np.empty(0, np.uint8)))
         rows.append({"part": row["part"], "video_id": row["video_id"], **found})
-    return pa.Table.from_pylist(rows, schema=_DECODED)
+    table = pa.Table.from_pylist(rows, schema=_DECODED)
+    return table.append_column("pixels", pa.chunked_array(pixels, pa.large_binary()))
+
+
+def _binary(frames: npt.NDArray[np.uint8]) -> pa.Array:
+    """One value that holds the frames' bytes where they lie; pyarrow's own conversions would copy them."""
+    ends = pa.py_buffer(np.array([0, frames.nbytes], np.int64))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(frames)])
 
 
 @functools.lru_cache(maxsize=1)

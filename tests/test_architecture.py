@@ -32,6 +32,8 @@ ROAD = (
     "grouping",
     "folds",
     "clips",
+    "shared_frames",
+    "frame_reader",
     "decoding",
     "decode_task",
     "windows",
