@@ -1,0 +1,52 @@
+"""How far an embedding is, and what its workers have done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EmbeddingWork:
+    """What one command has done so far: frames decoded, clips encoded, bytes of tokens written.
+
+    `waited_s` and `worked_s` are by encoder process: seconds without a decoded part, after its first one, and
+    seconds of encoding and writing. `clips_per_batch` is the smallest pass of the encoders, 0 before the first.
+    """
+
+    frames: int = 0
+    clips: int = 0
+    token_bytes: int = 0
+    clips_per_batch: int = 0
+    waited_s: Mapping[str, float] = field(default_factory=dict)
+    worked_s: Mapping[str, float] = field(default_factory=dict)
+
+    def add(self, row: Mapping[str, Any]) -> EmbeddingWork:
+        """With the summary of one more part; what an encoder waits for its first part is the graph's start."""
+        name = row["encoder"]
+        waited = self.waited_s[name] + row["waited_s"] if name in self.waited_s else 0.0
+        smallest = min(self.clips_per_batch or row["clips_per_batch"], row["clips_per_batch"])
+        return EmbeddingWork(
+            self.frames + row["frames"],
+            self.clips + row["clips"],
+            self.token_bytes + row["token_bytes"],
+            smallest,
+            {**self.waited_s, name: waited},
+            {**self.worked_s, name: self.worked_s.get(name, 0.0) + row["worked_s"]},
+        )
+
+    @property
+    def wait_shares(self) -> list[float]:
+        """Of each encoder's time, the share in which it waited for decoding."""
+        return [waited / (waited + self.worked_s[name]) for name, waited in self.waited_s.items()]
+
+
+@dataclass(frozen=True)
+class EmbeddingProgress:
+    """Counts of videos, for a progress bar, and what was done for them."""
+
+    done: int
+    total: int
+    failed: int
+    work: EmbeddingWork = field(default_factory=EmbeddingWork, compare=False)
