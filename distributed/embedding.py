@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import ray
 import torch
@@ -91,7 +92,7 @@ def embed(
     missing = store.missing_parts()
     failures = store.failures()
     total = store.header.num_videos
-    done = total - sum(len(store.header.videos_of(part)) for part in missing)
+    done = total - len(rows_of_parts(store.header, missing))
     on_progress(EmbeddingProgress(done, total, len(failures)))
     _check_failures(failures, total, settings.max_failures)
     if missing:
@@ -158,7 +159,7 @@ def check_room(store: TokenStore) -> int:
     if folder is None:
         return 0
     header = store.header
-    videos = sum(len(header.videos_of(part)) for part in store.missing_parts())
+    videos = len(rows_of_parts(header, store.missing_parts()))
     needed = videos * len(header.views) * header.row_bytes
     while not folder.exists():
         folder = folder.parent
@@ -211,12 +212,17 @@ def quiet_data_context() -> DataContext:
 
 def encoder_pool(config: EmbeddingConfig, num_parts: int) -> dict[str, Any]:
     """How many encoders a graph of so many parts has, and what each books."""
+    encoder_gpus = config.encoder_gpus if total_resources()[1] else 0.0
+    compute = ray.data.ActorPoolStrategy(size=num_encoders(config, num_parts))
+    return {"compute": compute, "num_cpus": config.encoder_cpus, "num_gpus": encoder_gpus or None}
+
+
+def num_encoders(config: EmbeddingConfig, num_parts: int) -> int:
+    """How many encoders work on so many parts: as set or, by default, as the GPUs or CPUs have room for."""
     cpus, gpus = total_resources()
     encoder_gpus = config.encoder_gpus if gpus else 0.0
     room = gpus / encoder_gpus if encoder_gpus else (cpus - decode_cpus(config)) / config.encoder_cpus
-    size = config.encoders or max(1, min(int(room), num_parts))
-    compute = ray.data.ActorPoolStrategy(size=size)
-    return {"compute": compute, "num_cpus": config.encoder_cpus, "num_gpus": encoder_gpus or None}
+    return config.encoders or max(1, min(int(room), num_parts))
 
 
 def decode_cpus(config: EmbeddingConfig) -> float:
@@ -226,11 +232,16 @@ def decode_cpus(config: EmbeddingConfig) -> float:
     return 1.0 if total_resources()[1] else 0.25
 
 
-def part_videos(header: StoreHeader, manifest: Manifest, parts: Sequence[int]) -> pa.Table:
-    """video_id, path and part of the videos of some parts, part after part; all parts but the last are of one size."""
+def rows_of_parts(header: StoreHeader, parts: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The manifest's rows of some parts, int64[n], part after part."""
     starts = np.asarray(parts, np.int64) * header.videos_per_part
     rows = (starts[:, None] + np.arange(header.videos_per_part)).reshape(-1)
-    rows = rows[rows < header.num_videos]
+    return rows[rows < header.num_videos]
+
+
+def part_videos(header: StoreHeader, manifest: Manifest, parts: Sequence[int]) -> pa.Table:
+    """video_id, path and part of the videos of some parts, part after part; all parts but the last are of one size."""
+    rows = rows_of_parts(header, parts)
     table = manifest.table.select(["video_id", "path"]).take(pa.array(rows))
     return table.append_column("part", pa.array(rows // header.videos_per_part)).combine_chunks()
 

@@ -12,13 +12,15 @@ class EmbeddingWork:
     """What one command has done so far: frames decoded, clips encoded, bytes of tokens written.
 
     `waited_s` and `worked_s` are by encoder process: seconds without a decoded part, after its first one, and
-    seconds of encoding and writing. `clips_per_batch` is the smallest pass of the encoders, 0 before the first.
+    seconds of encoding and writing; `wrote_s` is the writing alone, of all of them. `clips_per_batch` is the
+    smallest pass of the encoders, 0 before the first.
     """
 
     frames: int = 0
     clips: int = 0
     token_bytes: int = 0
     clips_per_batch: int = 0
+    wrote_s: float = 0.0
     waited_s: Mapping[str, float] = field(default_factory=dict)
     worked_s: Mapping[str, float] = field(default_factory=dict)
 
@@ -32,9 +34,22 @@ class EmbeddingWork:
             self.clips + row["clips"],
             self.token_bytes + row["token_bytes"],
             smallest,
+            self.wrote_s + row["wrote_s"],
             {**self.waited_s, name: waited},
             {**self.worked_s, name: self.worked_s.get(name, 0.0) + row["worked_s"]},
         )
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """Numbers that add up over commands."""
+        seconds = {"waited_s": sum(self.waited_s.values()), "worked_s": sum(self.worked_s.values())}
+        return {
+            "frames": self.frames,
+            "clips": self.clips,
+            "token_bytes": self.token_bytes,
+            "wrote_s": self.wrote_s,
+            **seconds,
+        }
 
     @property
     def wait_shares(self) -> list[float]:

@@ -100,6 +100,7 @@ class EncodeParts:
                 failures.append(VideoFailure(video_id, part, "encode", reason, "encoded"))
             else:
                 rows += [TokenRow(video_id, view, value) for view, value in zip(self._views, tokens, strict=True)]
+        encoded = time.perf_counter()
         self.store.write_part(part, rows, failures)
         ended = time.perf_counter()
         summary = {
@@ -113,6 +114,7 @@ class EncodeParts:
             "clips_per_batch": self.clips_per_batch,
             "waited_s": started - self._idle_since,
             "worked_s": ended - started,
+            "wrote_s": ended - encoded,
         }
         self._idle_since = ended
         return pa.Table.from_pylist([summary], schema=_SUMMARY)
@@ -203,6 +205,7 @@ _SUMMARY = pa.schema(
         "token_bytes": pa.int64(),
         "clips_per_batch": pa.int64(),
         "waited_s": pa.float64(),
+        "wrote_s": pa.float64(),
         "worked_s": pa.float64(),
     }
 )

@@ -82,6 +82,16 @@ def tracked_sweep(
         tracker.finish(key, status)  # type: ignore[arg-type]
 
 
+def embedding_measures(context: Context) -> dict[str, float]:
+    """What the newest embedding measured: seconds, frames, clips, bytes, and the share in which encoders waited."""
+    stage = context.workspace.stages().get("embed", {})
+    found: dict[str, float] = dict(stage.get("measured", {}))
+    time = found.pop("waited_s", 0.0), found.pop("worked_s", 0.0)
+    if sum(time):
+        found |= {"seconds": stage["seconds"], "wait_share": time[0] / sum(time)}
+    return found
+
+
 def _open_runs(context: Context, manifest: Manifest, store: TokenStore, tracked: TrackedSweep) -> None:
     experiment, header = context.experiment, store.header
     failures = "".join(f"{f.video_id}\t{f.stage}\t{f.reason}\n" for f in store.failures())
@@ -110,6 +120,7 @@ def _open_runs(context: Context, manifest: Manifest, store: TokenStore, tracked:
             "failures.tsv": f"video_id\tstage\treason\n{failures}",
         },
     )
+    tracked.tracker.log_stage(tracked.key, "embed", embedding_measures(context))
     _, folds = context.labelled(manifest, store)
     for fold in folds:
         sizes = {f"{part}_videos": len(rows) for part, rows in fold.parts.items()}

@@ -14,7 +14,7 @@ from distributed.encoders.vjepa import IMAGENET_MEAN, IMAGENET_STD, SHAPES, Shap
 from distributed.encoders.weights import check_state, file_sha256, read_shape, read_state, refusal
 from distributed.errors import UserError
 
-__all__ = ["Encoder", "EncoderConfig", "EncoderSpec", "check_weights", "encoder_spec", "load_encoder"]
+__all__ = ["Encoder", "EncoderConfig", "EncoderSpec", "check_weights", "encoder_spec", "flops_per_clip", "load_encoder"]
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
@@ -80,6 +80,14 @@ def encoder_spec(config: EncoderConfig) -> EncoderSpec:
     """
     path = _weights_path(config)
     return _spec(config, _shape(config, path), path)
+
+
+def flops_per_clip(config: EncoderConfig) -> int:
+    """Floating-point operations of one clip, from the encoder's shape; builds nothing.
+
+    Raises UserError as `encoder_spec`.
+    """
+    return _shape(config, _weights_path(config)).flops
 
 
 def load_encoder(config: EncoderConfig) -> Encoder:
