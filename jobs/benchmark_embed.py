@@ -13,7 +13,7 @@ from distributed.benchmark_decoding import KINDS, DecodingMeasured, make_video, 
 from distributed.benchmark_embed import EncodingMeasured, measure_encoding, measure_road, random_weights
 from distributed.cluster import ClusterConfig, ray_session
 from distributed.embedding_progress import EmbeddingWork
-from distributed.encoders import TINY, EncoderConfig, encoder_spec
+from distributed.encoders import TINY, EncoderConfig
 from distributed.errors import UserError
 from jobs.progress import progress
 
@@ -21,8 +21,12 @@ _CLIPS_OF_VIDEO = 24
 _ROAD_S, _MOST_VIDEOS = 20.0, 48  # the whole road is measured for about so long
 
 
-def benchmark_embed(encoder: str, weights: str | None, video: Path | None, rounds: int, console: Console) -> None:
+def benchmark_embed(
+    encoder: str, weights: str | None, video: Path | None, console: Console, *, resolution: int, rounds: int
+) -> None:
     """Measure and print: decoding per core, the encoder on its device, and the whole road into a store.
+
+    Decoding is measured for crops of `resolution` pixels, the other two for the encoder's own.
 
     Raises:
         UserError: there is no such video or encoder, or the video cannot be decoded.
@@ -37,7 +41,10 @@ def benchmark_embed(encoder: str, weights: str | None, video: Path | None, round
             weights = str(random_weights(folder, encoder))
         config = EncoderConfig(encoder, weights)
         videos = [make_video(folder, kind) for kind in KINDS] if video is None else [video]
-        decoding = _decoding(videos, encoder_spec(config).resolution, rounds, console)
+        decoding = _decoding(videos, resolution, rounds, console)
+        console.print(
+            f"8 segments of 16 frames, 3 views of {resolution} pixels; the best of {rounds} rounds on both sides"
+        )
         console.print(_decoding_table(decoding))
         encoding = measure_encoding(config, 32, rounds)
         console.print(_encoding_text(encoder, encoding), soft_wrap=True)

@@ -174,12 +174,13 @@ def benchmark_embed(
     ] = "tiny",
     weights: Annotated[str | None, typer.Option(help="the encoder's own weights")] = None,
     video: Annotated[Path | None, typer.Option(help="a video of yours; generated ones by default")] = None,
+    resolution: Annotated[int, typer.Option(min=16, help="pixels of a crop that is decoded")] = 384,
     rounds: Annotated[int, typer.Option(min=1, help="measurements of each; the best ones count")] = 5,
 ) -> None:
     """Decoding, encoding and the whole embedding, beside the reference's way of reading videos."""
     from jobs.benchmark_embed import benchmark_embed as measure
 
-    measure(encoder, weights, video, rounds, console())
+    measure(encoder, weights, video, console(), resolution=resolution, rounds=rounds)
 
 
 @benchmarks.callback()

@@ -1,0 +1,141 @@
+"""What must not grow with the number of videos: time per video, and the memory of the driver and the workers."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pytest
+
+from distributed.clips import ClipsConfig
+from distributed.decoding import DecodingConfig
+from distributed.embedding import EmbeddingProgress, embed, part_videos, plan_store, rows_of_parts
+from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings
+from distributed.encoders import EncoderConfig
+from distributed.manifest import Manifest
+from distributed.storage import Storage
+from distributed.token_store import TokensConfig, TokenStore
+from distributed.views import ViewsConfig
+from tests.conftest import WriteVideo
+from tests.small_road import write_encoder
+
+CLASSES = tuple(f"class{number}" for number in range(8))
+
+
+def many_videos(paths: list[str], count: int) -> Manifest:
+    """The same few files under as many names."""
+    rows = np.arange(count)
+    labels = rows % len(CLASSES)
+    actors = pa.array(rows % 5000).cast(pa.string())
+    table = {
+        "video_id": pa.array([f"Actor_{row % 5000:04d}/01-01-{row:08d}" for row in range(count)]),
+        "path": pa.array(paths).take(pa.array(rows % len(paths))),
+        "dataset": pa.array(["many"]).take(pa.array(np.zeros(count, np.int64))),
+        "label": pa.array(labels),
+        "label_name": pa.array(CLASSES).take(pa.array(labels)),
+        "actor": actors,
+    }
+    return Manifest(pa.table(table), CLASSES)
+
+
+def small_settings(weights: Path, pool: str = "mean") -> EmbeddingSettings:
+    tokens = TokensConfig(pool=pool)
+    encoder, clips = EncoderConfig(weights=str(weights)), ClipsConfig(segments=1, frames_per_clip=16, frame_step=1)
+    return EmbeddingSettings(encoder, clips, ViewsConfig(), tokens, DecodingConfig(), EmbeddingConfig())
+
+
+@dataclass
+class Course:
+    """Seconds and videos done at each report of an embedding, and the most memory that was seen, in MB."""
+
+    seconds: list[float]
+    done: list[int]
+    driver: float = 0.0
+    worker: float = 0.0
+
+    def report(self, state: EmbeddingProgress) -> None:
+        now = time.monotonic()
+        if not self.seconds or now - self.seconds[-1] > 0.5 or state.done == state.total:
+            self.seconds.append(now)
+            self.done.append(state.done)
+            self.driver = max(self.driver, psutil.Process().memory_info().rss / 1e6)
+            self.worker = max([self.worker, *_workers()])
+
+    def pace(self, first: float = 0.0, last: float = 1.0) -> float:
+        """Seconds of a video between two shares of the work, without the workers' start."""
+        start, stop = (np.searchsorted(self.done, share * self.done[-1]) for share in (first, last))
+        start = max(int(start), 1)  # the first report comes before the workers
+        return (self.seconds[stop] - self.seconds[start]) / (self.done[stop] - self.done[start])
+
+
+def _workers() -> list[float]:
+    """Private memory of Ray's workers, in MB; pages of shared memory belong to all of them."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.name().startswith("ray::"):
+                memory = process.memory_info()
+                found.append((memory.rss - memory.shared) / 1e6)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def course_of(folder: Path, paths: list[str], weights: Path, count: int) -> Course:
+    manifest, settings = many_videos(paths, count), small_settings(weights)
+    store = TokenStore(Storage.at(folder / str(count)), plan_store(manifest, settings))
+    course = Course([], [])
+    embed(store, manifest, settings, course.report)
+    assert store.complete and store.failures() == [] and course.done[-1] == count
+    return course
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("shared_ray")
+def test_time_and_memory_per_video_stay_flat(tmp_path: Path, write_video: WriteVideo) -> None:
+    """100, 1,000 and as many videos as FERSWEEP_SOAK_VIDEOS says, 10,000 by default."""
+    paths = [str(write_video(tmp_path / f"{number}.mp4", frames=17, seed=number)) for number in range(8)]
+    weights = write_encoder(tmp_path / "tiny.safetensors")
+    most = int(os.environ.get("FERSWEEP_SOAK_VIDEOS", "10000"))
+    courses = {count: course_of(tmp_path, paths, weights, count) for count in (100, 1000, most)}
+    for count, course in courses.items():
+        pace = 1000 * course.pace()
+        print(f"{count}: {pace:.1f} ms a video, driver {course.driver:.0f} MB, largest worker {course.worker:.0f} MB")
+    few, many = courses[1000], courses[most]
+    print(f"first tenth {1000 * many.pace(0, 0.1):.1f} ms, last tenth {1000 * many.pace(0.9, 1):.1f} ms")
+    assert many.pace() < 1.3 * few.pace()
+    assert many.pace(0.9, 1) < 1.5 * many.pace(0.05, 0.15)
+    assert many.driver < few.driver + 150 and many.worker < few.worker + 150
+
+
+def test_planning_a_million_videos_takes_seconds(tmp_path: Path) -> None:
+    """Half of them embedded: what is there, what is missing, what failed, and the next graph's videos."""
+    manifest = many_videos(["/data/a.mp4"], 1_000_000)
+    weights = write_encoder(tmp_path / "tiny.safetensors")
+    before = psutil.Process().memory_info().rss
+    began = time.process_time()
+    store = TokenStore(Storage.at(tmp_path / "store"), plan_store(manifest, small_settings(weights)))
+    store.create()
+    header = store.header
+    assert header.num_parts == 250_000 and len(store.missing_parts()) == 250_000
+    half = header.num_shards // 2
+    for shard in range(half):
+        for part in header.parts_of(shard)[:1]:
+            store.write_part(part, [], [])
+        (tmp_path / "store" / "shards").mkdir(exist_ok=True)
+        waiting = tmp_path / "store" / "parts" / f"part-{header.parts_of(shard)[0]:07d}.arrow"
+        waiting.rename(tmp_path / "store" / "shards" / f"shard-{shard:06d}.arrow")
+    missing = store.missing_parts()
+    assert len(missing) == sum(len(header.parts_of(shard)) for shard in range(half, header.num_shards))
+    assert len(rows_of_parts(header, missing)) == 1_000_000 - header.parts_of(half)[0] * header.videos_per_part
+    assert store.failures() == [] and store.sealable_shards() == []
+    videos = part_videos(header, manifest, missing[-4096:])
+    assert videos["video_id"][-1].as_py() == manifest.table["video_id"][-1].as_py() and len(videos) == 4 * 4096
+    assert time.process_time() - began < 30
+    assert psutil.Process().memory_info().rss - before < 2e9
