@@ -197,8 +197,5 @@ def device_name(encoder: Encoder) -> str:
 
 
 def compute_dtype(encoder: Encoder) -> torch.dtype:
-    """The type that most of the encoder's weights are kept in, which its products are computed in."""
-    sizes: dict[torch.dtype, int] = {}
-    for weight in encoder.module.parameters():
-        sizes[weight.dtype] = sizes.get(weight.dtype, 0) + weight.numel()
-    return max(sizes, key=lambda dtype: sizes[dtype])
+    """The type of the encoder's large products: the narrowest one among its weights."""
+    return min((weight.dtype for weight in encoder.module.parameters()), key=lambda dtype: dtype.itemsize)

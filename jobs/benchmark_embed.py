@@ -33,6 +33,7 @@ def benchmark_embed(
     """
     if video is not None and not video.is_file():
         raise UserError(f"--video: there is no file {video}; leave it out to measure generated ones")
+    EncoderConfig(encoder, weights or "random")  # refuses an unknown name before anything is made
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="fersweep-") as name:
         folder = Path(name)
