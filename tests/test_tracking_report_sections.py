@@ -133,4 +133,4 @@ def test_every_row_has_a_cell_for_every_column() -> None:
 
 def test_a_remark_stands_beside_its_stages_time() -> None:
     (table,) = _by_title(DATA)["Time"].tables
-    assert table.rows == [["embed", "1 min 0 s", "70 frames"]]
+    assert table.rows == [["embed", "1 min 00 s", "70 frames"]]
