@@ -38,7 +38,7 @@ class EmbeddingConfig(BaseModel):
     decode_cpus: float | None = Field(
         None, gt=0, description="CPUs that one decoding task books; by default one beside GPUs, else a quarter"
     )
-    compile: bool = Field(False, description="torch.compile the encoder: pays on a GPU after some thousand clips")
+    compile: bool = Field(False, description="compile the encoder's passes with torch.compile")
 
     @field_validator("clips_per_batch")
     @classmethod
