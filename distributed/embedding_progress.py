@@ -56,6 +56,13 @@ class EmbeddingWork:
         """Of each encoder's time, the share in which it waited for decoding."""
         return [waited / (waited + self.worked_s[name]) for name, waited in self.waited_s.items()]
 
+    @property
+    def waiting(self) -> str:
+        """The least and the largest of the shares, in words; there must be one."""
+        shares = self.wait_shares
+        least, largest = f"{min(shares):.0%}", f"{max(shares):.0%}"
+        return least if least == largest else f"{least} to {largest}"
+
 
 @dataclass(frozen=True)
 class EmbeddingProgress:

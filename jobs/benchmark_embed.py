@@ -94,9 +94,8 @@ def _encoding_text(encoder: str, found: EncodingMeasured) -> str:
 
 
 def _road_text(videos: int, work: EmbeddingWork, seconds: float) -> str:
-    shares = ", ".join(f"{share:.0%}" for share in sorted(work.wait_shares))
     return (
         f"whole road: {videos} videos, {work.frames} frames, {work.clips} clips in {seconds:.1f} s, workers' start "
         f"included; {work.token_bytes / 1e6:.0f} MB of tokens, written at {work.token_bytes / work.wrote_s / 1e6:.0f} "
-        f"MB/s; encoders waited for decoding {shares} of their time"
+        f"MB/s; encoders waited for decoding {work.waiting} of their time"
     )

@@ -54,10 +54,9 @@ def _work_done(work: EmbeddingWork, wanted: int | str) -> list[str]:
     """What the encoders say of their time; nothing where there was nothing to do."""
     if not work.clips:
         return []
-    shares = ", ".join(f"{share:.0%}" for share in sorted(work.wait_shares))
     lines = [
         f"  decoded {work.frames} frames, encoded {work.clips} clips in passes of {work.clips_per_batch}; "
-        f"encoders waited for decoding {shares} of their time"
+        f"encoders waited for decoding {work.waiting} of their time"
     ]
     if isinstance(wanted, int) and work.clips_per_batch < wanted:
         lines.append(

@@ -21,6 +21,7 @@ def test_summaries_of_parts_add_up_by_encoder() -> None:
         work = work.add(row)
     assert (work.frames, work.clips, work.token_bytes, work.clips_per_batch) == (280, 32, 400, 4)
     assert work.wait_shares == pytest.approx([2 / 11, 0.0])  # neither 20 nor 30 s: those were the start
+    assert work.waiting == "0% to 18%" and EmbeddingWork().add(summary("a", 9.0)).waiting == "0%"
     expected = {"frames": 280, "clips": 32, "token_bytes": 400, "wrote_s": 2.0, "waited_s": 2.0, "worked_s": 12.0}
     assert work.totals == expected
 
