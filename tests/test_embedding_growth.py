@@ -116,10 +116,14 @@ def test_time_and_memory_per_video_stay_flat(tmp_path: Path, write_video: WriteV
             f"largest worker {course.worker:.0f} MB"
         )
     few, many = courses[1000], courses[10_000]
-    early, late = (many.pace(many.processor, *part) for part in ((0.1, 0.3), (0.8, 1.0)))
-    print(f"of the processor {1000 * early:.1f} ms early on, {1000 * late:.1f} ms at the end")
-    assert many.pace(many.processor) < 1.3 * few.pace(few.processor)
-    assert late < 1.3 * early
+    # Decoding runs some hundred videos ahead: only in between does a video that ends stand for one that begins.
+    steady = few.pace(few.processor, 0.1, 0.5)
+    early, late = (many.pace(many.processor, *part) for part in ((0.05, 0.25), (0.7, 0.9)))
+    print(
+        f"steady, of the processor: {1000 * steady:.1f} ms with 1,000; with 10,000 {1000 * early:.1f} ms early on, "
+        f"{1000 * late:.1f} ms late"
+    )
+    assert max(early, late) < 1.3 * steady and late < 1.3 * early
     assert many.driver < few.driver + 150 and many.worker < few.worker + 150
 
 
