@@ -10,6 +10,8 @@ import os
 import platform
 import time
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import fs
 
@@ -20,7 +22,6 @@ _DECODED = pa.schema(
     {
         "part": pa.int64(),
         "video_id": pa.string(),
-        "pixels": pa.large_binary(),
         "size": pa.list_(pa.int64()),
         "clips": pa.list_(pa.int64()),
         "reason": pa.string(),
@@ -39,24 +40,31 @@ def decode_part(batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, s
     since 1970) each was decoded.
     """
     decoder = worker_decoder(decoding)
-    rows = []
+    rows, pixels = [], []
     for row in batch.to_pylist():
         started = time.time()
         result = decoder.decode(row["path"], clips, short_side)
         if isinstance(result, DecodedVideo):
             found = {
-                "pixels": result.frames.tobytes(),
                 "size": list(result.frames.shape[:3]),
                 "clips": result.clips.reshape(-1),
                 "reason": "",
                 "fingerprint": "",
             }
         else:
-            found = {"pixels": b"", "size": [0, 0, 0], "clips": [], "reason": result.reason}
+            found = {"size": [0, 0, 0], "clips": [], "reason": result.reason}
             found["fingerprint"] = fingerprint(row["path"])
+        pixels.append(_binary(result.frames if isinstance(result, DecodedVideo) else np.empty(0, np.uint8)))
         times = {"decoded_on": worker_name(), "decode_started": started, "decode_ended": time.time()}
         rows.append({"part": row["part"], "video_id": row["video_id"], **found, **times})
-    return pa.Table.from_pylist(rows, schema=_DECODED)
+    table = pa.Table.from_pylist(rows, schema=_DECODED)
+    return table.append_column("pixels", pa.chunked_array(pixels, pa.large_binary()))
+
+
+def _binary(frames: npt.NDArray[np.uint8]) -> pa.Array:
+    """One value that holds the frames' bytes where they lie; pyarrow's own conversions would copy them."""
+    ends = pa.py_buffer(np.array([0, frames.nbytes], np.int64))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(frames)])
 
 
 def worker_name() -> str:

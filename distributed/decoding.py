@@ -16,13 +16,13 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import av
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 from pyarrow import fs
@@ -30,13 +30,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from distributed.clips import ClipsConfig, Indices, clip_indices
 from distributed.container import Source, UnusableError, read_header
+from distributed.frame_reader import InOrder, resize_frames
+from distributed.frame_reader import resized_size as resized_size
+from distributed.shared_frames import Frames as Frames
+from distributed.shared_frames import Shape, SharedFrames
 
-Frames = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
 _LFS_MARK = b"version https://git-lfs"
-# Frames are decoded a few at a time, so that a worker never holds a whole video at its full size.
-_CHUNK = 16
 
 
 class DecodingConfig(BaseModel):
@@ -58,6 +59,15 @@ class DecodedVideo:
     """
 
     frames: Frames
+    clips: Indices
+    num_frames: int
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A `DecodedVideo` whose frames, of this shape, lie in shared memory."""
+
+    shape: Shape
     clips: Indices
     num_frames: int
 
@@ -96,7 +106,11 @@ class Decoder:
 
     def decode(self, path: str, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
         """Decode what the evaluation plan of `clips` needs, the short side resized to `short_side` pixels."""
-        return self._run(_decode, path, clips, short_side)
+        with closing(SharedFrames()) as shared:
+            found = self._run(_decode, path, clips, short_side, shared.place)
+            if isinstance(found, DecodeFailure):
+                return found
+            return DecodedVideo(shared.take(found.shape), found.clips, found.num_frames)
 
     def inspect(self, path: str) -> VideoInfo | DecodeFailure:
         """The length of a video, whose file stays open for `frames`."""
@@ -107,7 +121,9 @@ class Decoder:
 
         Asked for piece after piece, a long video is read through once, and the deadline holds for each piece.
         """
-        return self._run(_some_frames, path, numbers, short_side)
+        with closing(SharedFrames()) as shared:
+            found = self._run(_some_frames, path, numbers, short_side, shared.place)
+            return found if isinstance(found, DecodeFailure) else shared.take(found)
 
     def _run(self, work: Callable[..., T | DecodeFailure], path: str, *arguments: Any) -> T | DecodeFailure:
         try:
@@ -144,21 +160,25 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _decode(path: str, limits: DecodingConfig, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
-    return _explained(lambda: _planned_frames(_open(path, limits), clips, short_side))
+def _decode(
+    path: str, limits: DecodingConfig, clips: ClipsConfig, short_side: int, place: str
+) -> _Planned | DecodeFailure:
+    return _explained(lambda: _planned_frames(InOrder(open_video(path, limits)), clips, short_side, place))
 
 
 def _inspect(path: str, limits: DecodingConfig) -> VideoInfo | DecodeFailure:
     def work() -> VideoInfo:
         _kept_open.cache_clear()  # the file may be another one since
-        reader = _kept_open(path, limits)
+        reader = _kept_open(path, limits).reader
         return VideoInfo(len(reader), float(reader.get_avg_fps()))
 
     return _explained(work)
 
 
-def _some_frames(path: str, limits: DecodingConfig, numbers: Indices, short_side: int) -> Frames | DecodeFailure:
-    return _explained(lambda: _resized(_kept_open(path, limits), numbers, short_side))
+def _some_frames(
+    path: str, limits: DecodingConfig, numbers: Indices, short_side: int, place: str
+) -> Shape | DecodeFailure:
+    return _explained(lambda: resize_frames(_kept_open(path, limits), numbers, short_side, place))
 
 
 def _explained(work: Callable[[], T]) -> T | DecodeFailure:
@@ -178,8 +198,8 @@ def _explained(work: Callable[[], T]) -> T | DecodeFailure:
         return DecodeFailure(f"the file cannot be read ({_normalised(error)}); check its permissions")
 
 
-def _open(path: str, limits: DecodingConfig) -> Any:
-    """decord's reader of a whole video.
+def open_video(path: str, limits: DecodingConfig) -> Any:
+    """decord's reader of a whole video. It may hang for ever: `Decoder` is for whatever comes from users.
 
     Raises:
         OSError: the file cannot be opened.
@@ -212,9 +232,9 @@ def _open(path: str, limits: DecodingConfig) -> Any:
 
 
 @functools.lru_cache(maxsize=1)
-def _kept_open(path: str, limits: DecodingConfig) -> Any:
-    """The reader of the video that is being read piece by piece."""
-    return _open(path, limits)
+def _kept_open(path: str, limits: DecodingConfig) -> InOrder:
+    """The video that is being read piece by piece."""
+    return InOrder(open_video(path, limits))
 
 
 def _source(path: str) -> Source:
@@ -238,42 +258,14 @@ def _source(path: str) -> Source:
     return Path(name) if local else io.BytesIO(data)
 
 
-def _planned_frames(reader: Any, clips: ClipsConfig, short_side: int) -> DecodedVideo:
+def _planned_frames(video: InOrder, clips: ClipsConfig, short_side: int, place: str) -> _Planned:
+    length = len(video.reader)
     plan = clip_indices(
-        len(reader), segments=clips.segments, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step
+        length, segments=clips.segments, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step
     )
     needed, positions = np.unique(plan, return_inverse=True)
-    frames = _resized(reader, needed, short_side)
-    return DecodedVideo(frames, positions.reshape(plan.shape).astype(np.int64), len(reader))
-
-
-def _resized(reader: Any, needed: Indices, short_side: int) -> Frames:
-    """The needed frames `uint8[F, h, w, 3]`, resized as the reference resizes: OpenCV's bilinear filter."""
-    import cv2  # here, for the same reason as decord
-
-    cv2.setNumThreads(1)
-    out: Frames | None = None
-    for start in range(0, len(needed), _CHUNK):
-        for offset, frame in enumerate(reader.get_batch(needed[start : start + _CHUNK]).asnumpy()):
-            height, width = resized_size(frame.shape[0], frame.shape[1], short_side)
-            if out is None:
-                out = np.empty((len(needed), height, width, 3), np.uint8)
-            if (height, width) == frame.shape[:2]:
-                out[start + offset] = frame
-            else:
-                cv2.resize(frame, (width, height), dst=out[start + offset], interpolation=cv2.INTER_LINEAR)
-    assert out is not None, "a plan always needs a frame"
-    return out
-
-
-def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(height, width) in pixels once the short side is `short_side`; the other side is truncated.
-
-    A frame whose short side is that long already keeps its size.
-    """
-    if width < height:
-        return int(short_side * height / width), short_side
-    return short_side, int(short_side * width / height)
+    shape = resize_frames(video, needed, short_side, place)
+    return _Planned(shape, positions.reshape(plan.shape).astype(np.int64), length)
 
 
 def _normalised(error: Exception) -> str:

@@ -16,6 +16,7 @@ import safetensors.torch
 
 from distributed.clips import ClipsConfig
 from distributed.encoders import EncoderConfig, EncoderSpec, encoder_spec
+from distributed.encoding import CLIPS_IN_PASS
 from distributed.errors import UserError
 from distributed.storage import Storage
 from distributed.token_store import StoreHeader
@@ -67,7 +68,7 @@ class ExportedModel:
             views=ViewsConfig(**header.view_settings),
             pool=header.pool,
             dtype=header.dtype,
-            clips_per_batch=header.clips_per_batch,
+            clips_per_batch=header.clips_per_batch or CLIPS_IN_PASS,
             label_names=tuple(label_names),
             dataset=dataset,
             hashes=dict(hashes),

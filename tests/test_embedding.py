@@ -80,9 +80,14 @@ def test_tokens_equal_those_of_the_plain_road(
 
 
 @pytest.mark.usefixtures("shared_ray")
-def test_bytes_are_the_same_with_one_and_with_three_workers(tmp_path: Path, write_video: WriteVideo) -> None:
+def test_bytes_are_the_same_with_one_and_with_three_workers(
+    tmp_path: Path, write_video: WriteVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time by two graphs, as many videos are."""
     experiment = write_experiment(tmp_path, write_faces(tmp_path / "videos", write_video, actors=range(1, 5)))
     one = run_embedding(experiment, "embedding.encoders=1", f"tokens.store={tmp_path}/one")
+    monkeypatch.setattr("distributed.embedding._PARTS_PER_GRAPH", 5)
+    assert one.header.num_parts == 8 and one.storage.read_json("passes.json")["clips_per_batch"] == 16
     three = run_embedding(
         experiment, "embedding.encoders=3", "embedding.encoder_cpus=0.25", f"tokens.store={tmp_path}/three"
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from distributed.decode_task import decode_part
 from distributed.embedding_workers import EncodeParts
+from distributed.encoders import Encoder
 from distributed.encoders.vjepa import VisionTransformer
 from distributed.encoders.weights import write_weights
 from distributed.errors import UserError
@@ -24,23 +27,69 @@ def experiment(tmp_path: Path, write_video: WriteVideo) -> Path:
     return write_experiment(tmp_path, write_faces(tmp_path / "videos", write_video, actors=range(1, 2)))
 
 
-@pytest.mark.parametrize(("clips_per_batch", "expected"), [(1, 8), (4, 4), (100, 1)])
-def test_an_encoder_writes_its_part_and_groups_do_not_change_the_tokens(
-    experiment: Path, clips_per_batch: int, expected: int
-) -> None:
-    context = open_context(experiment, f"embedding.clips_per_batch={clips_per_batch}", "embedding.videos_per_task=8")
+class Counted(Encoder):
+    """An encoder that notes the size of every pass, and whose memory holds `most` clips."""
+
+    def __init__(self, encoder: Encoder, most: int = 1000) -> None:
+        super().__init__(encoder.spec, encoder.module, encoder.device)
+        self.most, self.passes = most, list[int]()
+
+    def __call__(self, clips: torch.Tensor) -> torch.Tensor:
+        if len(clips) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        self.passes.append(len(clips))
+        return super().__call__(clips)
+
+
+def encoded(experiment: Path, clips_per_batch: int, most: int = 1000) -> tuple[TokenReader, list[int], dict[str, Any]]:
+    """The tokens of one part of 8 videos of two clips each, the passes made for them, and the part's summary."""
+    overrides = (f"embedding.clips_per_batch={clips_per_batch}", "embedding.videos_per_task=8")
+    context = open_context(experiment, *overrides, f"workspace={experiment.parent}/{clips_per_batch}-{most}")
     settings = context.experiment.embedding_settings
     manifest, store = open_store(context)
     store.create()
-    encode = EncodeParts(store, settings)
-    assert len(encode._groups(range(8))) == expected
-    summary = encode(
-        decode_part(part_of(experiment), settings.decoding, settings.clips, short_side(settings.views, 32))
-    ).to_pylist()
-    assert summary[0]["videos"] == 8 and summary[0]["failures"] == [] and summary[0]["worked_s"] > 0
+    encode = EncodeParts(store, settings, clips_per_batch)
+    encode.encoder = counted = Counted(encode.encoder, most)
+    side = short_side(settings.views, 32)
+    decoded = decode_part(part_of(experiment), settings.decoding, settings.clips, side)
+    (summary,) = encode(decoded).to_pylist()
+    assert summary["frames"] == sum(size[0] for size in decoded["size"].to_pylist()) > 0
     store.seal(0)
-    tokens = TokenReader(store, manifest.table["video_id"].to_pylist())
-    assert tokens.shape == (2 * 8 * 2 * 2, 32)
+    return TokenReader(store, manifest.table["video_id"].to_pylist()), counted.passes, summary
+
+
+def test_passes_run_on_from_video_to_video_and_do_not_change_the_tokens(experiment: Path) -> None:
+    expected = None
+    for size, passes in ((16, [16]), (100, [16]), (5, [5, 5, 5, 1]), (1, [1] * 16)):
+        tokens, made, summary = encoded(experiment, size)
+        assert made == passes and tokens.shape == (2 * 8 * 2 * 2, 32)
+        assert summary["videos"] == 8 and summary["clips"] == 16 and summary["failures"] == []
+        assert summary["clips_per_batch"] == size and summary["worked_s"] > 0 and summary["waited_s"] >= 0
+        assert summary["token_bytes"] == tokens.header.predicted_bytes
+        found = tokens.gather(np.arange(8)).float()
+        expected = found if expected is None else expected
+        torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_where_memory_runs_out_passes_are_halved_and_stay_so(experiment: Path) -> None:
+    whole, _, _ = encoded(experiment, 16)
+    halved, passes, summary = encoded(experiment, 16, most=5)
+    assert passes == [4, 4, 4, 4] and summary["clips_per_batch"] == 4
+    torch.testing.assert_close(halved.gather(np.arange(8)), whole.gather(np.arange(8)), rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_the_tokens_are_those_of_the_cpu(experiment: Path) -> None:
+    context = open_context(experiment, "encoder.device=cuda", "encoder.dtype=float32", "embedding.videos_per_task=8")
+    settings = context.experiment.embedding_settings
+    manifest, store = open_store(context)
+    store.create()
+    part = decode_part(part_of(experiment), settings.decoding, settings.clips, short_side(settings.views, 32))
+    EncodeParts(store, settings, 16)(part)
+    store.seal(0)
+    there, _, _ = encoded(experiment, 16)
+    here = TokenReader(store, manifest.table["video_id"].to_pylist())
+    torch.testing.assert_close(here.gather(np.arange(8)), there.gather(np.arange(8)), rtol=5e-3, atol=5e-3)
 
 
 def test_tokens_that_are_not_finite_are_rows_of_failures_and_none_of_them_is_kept(experiment: Path) -> None:
@@ -52,7 +101,7 @@ def test_tokens_that_are_not_finite_are_rows_of_failures_and_none_of_them_is_kep
     write_weights(Path(str(settings.encoder.weights)), model)
     manifest, store = open_store(context)
     store.create()
-    EncodeParts(store, settings)(
+    EncodeParts(store, settings, 16)(
         decode_part(part_of(experiment), settings.decoding, settings.clips, short_side(settings.views, 32))
     )
     store.seal(0)
@@ -70,7 +119,7 @@ def test_an_encoder_that_is_another_one_on_this_machine_is_refused(experiment: P
     path = Path(str(settings.encoder.weights))
     path.write_bytes(path.read_bytes()[:-4] + bytes(4))
     with pytest.raises(UserError, match=r"is another one on this machine \(sha256: .* there, .* here\); give every"):
-        EncodeParts(store, settings)
+        EncodeParts(store, settings, 16)
 
 
 def test_only_what_shapes_the_store_may_change_it(experiment: Path) -> None:
@@ -79,6 +128,7 @@ def test_only_what_shapes_the_store_may_change_it(experiment: Path) -> None:
     key = context.store(open_store(context)[0]).storage.uri
     for override, same in [
         ("embedding.encoders=2", True),
+        ("embedding.compile=true", True),
         ("embedding.videos_per_task=2", False),
         ("embedding.clips_per_batch=4", False),
     ]:
