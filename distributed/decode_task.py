@@ -6,11 +6,13 @@ It imports no torch: a node has many decoding processes, and torch costs each of
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from distributed.clips import ClipsConfig
+from distributed.clips import ClipsConfig, pass_seed
 from distributed.decoding import DecodedVideo, Decoder, DecodingConfig
 
 _DECODED = pa.schema(
@@ -26,20 +28,41 @@ _DECODED = pa.schema(
 )
 
 
-def decode_part(batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, short_side: int) -> pa.Table:
+@dataclass(frozen=True)
+class TrainingPasses:
+    """How many augmented passes a video has; their clip plans follow from the seed."""
+
+    count: int = 0
+    seed: int = 0
+
+    def seeds(self, video_id: str) -> list[int]:
+        return [pass_seed(self.seed, video_id, number, "clips") for number in range(1, self.count + 1)]
+
+
+NO_PASSES = TrainingPasses()
+
+
+def decode_part(
+    batch: pa.Table,
+    decoding: DecodingConfig,
+    clips: ClipsConfig,
+    short_side: int,
+    passes: TrainingPasses = NO_PASSES,
+) -> pa.Table:
     """The frames of a part's videos as raw bytes, or the reasons why there are none.
 
-    `batch` has the columns part, video_id and path; `short_side` is in pixels.
+    `batch` has the columns part, video_id and path; `short_side` is in pixels. `clips` of a row are the clean plan's
+    and then those of each pass.
     """
     decoder = worker_decoder(decoding)
     rows = []
     for row in batch.to_pylist():
-        result = decoder.decode(row["path"], clips, short_side)
+        result = decoder.decode(row["path"], clips, short_side, passes.seeds(row["video_id"]))
         if isinstance(result, DecodedVideo):
             found = {
                 "pixels": result.frames.tobytes(),
                 "size": list(result.frames.shape[:3]),
-                "clips": result.clips.reshape(-1),
+                "clips": np.concatenate([result.clips.reshape(-1), result.training_clips.reshape(-1)]),
                 "reason": "",
                 "fingerprint": "",
             }

@@ -13,10 +13,10 @@ import multiprocessing
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from pebble import ProcessExpired, ProcessPool
 from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field
 
-from distributed.clips import ClipsConfig, Indices, clip_indices
+from distributed.clips import ClipsConfig, Indices, clip_indices, training_indices
 
 Frames = npt.NDArray[np.uint8]
 T = TypeVar("T")
@@ -49,12 +49,14 @@ class DecodedVideo:
     """The distinct frames that a clip plan needs, each decoded once, in order.
 
     `frames` is `uint8[F, H, W, 3]`, resized; `clips` is `int64[segments, frames_per_clip]`, positions in
-    `frames`; `num_frames` counts the frames of the whole video.
+    `frames`, and `training_clips` `int64[passes, segments, frames_per_clip]` likewise; `num_frames` counts the frames
+    of the whole video.
     """
 
     frames: Frames
     clips: Indices
     num_frames: int
+    training_clips: Indices = field(default_factory=lambda: np.zeros((0, 1, 1), np.int64))
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,14 @@ class Decoder:
         self._pool.stop()
         self._pool.join()
 
-    def decode(self, path: str, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
-        """Decode what the evaluation plan of `clips` needs, the short side resized to `short_side` pixels."""
-        return self._run(_decode, path, clips, short_side)
+    def decode(
+        self, path: str, clips: ClipsConfig, short_side: int, seeds: Sequence[int] = ()
+    ) -> DecodedVideo | DecodeFailure:
+        """Decode what the evaluation plan of `clips` needs, the short side resized to `short_side` pixels.
+
+        `seeds` are those of as many training plans, whose frames come too.
+        """
+        return self._run(_decode, path, clips, short_side, tuple(seeds))
 
     def inspect(self, path: str) -> VideoInfo | DecodeFailure:
         """The length of a video, whose file stays open for `frames`."""
@@ -143,8 +150,8 @@ class _UnusableError(Exception):
     """The message is the reason why a file gives no frames."""
 
 
-def _decode(path: str, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
-    return _explained(lambda: _planned_frames(_open(path), clips, short_side))
+def _decode(path: str, clips: ClipsConfig, short_side: int, seeds: Sequence[int]) -> DecodedVideo | DecodeFailure:
+    return _explained(lambda: _planned_frames(_open(path), clips, short_side, seeds))
 
 
 def _inspect(path: str) -> VideoInfo | DecodeFailure:
@@ -220,13 +227,14 @@ def _source(path: str) -> io.BytesIO | Path:
     return Path(name) if local else io.BytesIO(data)
 
 
-def _planned_frames(reader: Any, clips: ClipsConfig, short_side: int) -> DecodedVideo:
-    plan = clip_indices(
+def _planned_frames(reader: Any, clips: ClipsConfig, short_side: int, seeds: Sequence[int]) -> DecodedVideo:
+    clean = clip_indices(
         len(reader), segments=clips.segments, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step
     )
-    needed, positions = np.unique(plan, return_inverse=True)
-    frames = _resized(reader, needed, short_side)
-    return DecodedVideo(frames, positions.reshape(plan.shape).astype(np.int64), len(reader))
+    plans = np.concatenate([clean[None], training_indices(len(reader), clips, seeds)])
+    needed, positions = np.unique(plans, return_inverse=True)
+    places = positions.reshape(plans.shape).astype(np.int64)
+    return DecodedVideo(_resized(reader, needed, short_side), places[0], len(reader), places[1:])
 
 
 def _missing_seconds(source: io.BytesIO | Path, decoded_s: float) -> str:

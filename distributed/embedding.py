@@ -17,7 +17,7 @@ import ray
 from ray.data import DataContext
 
 from distributed.cluster import GRAPH_OPTIONS, errors_of_workers, rows_of_graph, total_resources
-from distributed.decode_task import decode_part, fingerprint
+from distributed.decode_task import TrainingPasses, decode_part, fingerprint
 from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings, EncodeParts
 from distributed.encoders import check_weights, encoder_spec
 from distributed.errors import UserError
@@ -52,13 +52,13 @@ def plan_store(manifest: Manifest, settings: EmbeddingSettings) -> StoreHeader:
         grid = pooled_grid(settings.tokens.pool, (settings.clips.segments, *spec.grid))
     except ValueError as error:
         raise UserError(str(error)) from error
-    per_part, views = settings.embedding.videos_per_task, settings.views.names
+    per_part, views = settings.embedding.videos_per_task, settings.views.names + settings.views.pass_names
     row_bytes = 2 * int(np.prod(grid)) * spec.dim
     return StoreHeader(
         encoder=spec.to_json(),
         clips=asdict(settings.clips),
         views=views,
-        view_settings=asdict(settings.views),
+        view_settings=settings.views.in_force(),
         pool=settings.tokens.pool,
         dtype=settings.tokens.dtype,
         shape=(*grid, spec.dim),
@@ -122,8 +122,8 @@ def check_room(store: TokenStore) -> int:
     if needed > free:
         raise UserError(
             f"{store.storage.uri}: the tokens will take {needed / 1e9:.1f} GB, and the disk has "
-            f"{free / 1e9:.1f} GB free; pool more (tokens.pool: space:4, time or mean), or set workspace or "
-            "tokens.store to a larger disk"
+            f"{free / 1e9:.1f} GB free; pool more (tokens.pool: space:4, time or mean), store fewer augmented passes "
+            "(views.train), or set workspace or tokens.store to a larger disk"
         )
     return needed
 
@@ -146,6 +146,7 @@ def _run_graph(
         fn_kwargs={
             "decoding": settings.decoding,
             "clips": settings.clips,
+            "passes": TrainingPasses(settings.views.train, settings.views.augmentation.seed),
             "short_side": short_side(settings.views, store.header.encoder["resolution"]),
         },
         num_cpus=settings.embedding.decode_cpus,

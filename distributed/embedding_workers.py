@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from distributed.augmentation import PassMaker
 from distributed.clips import ClipsConfig
 from distributed.decoding import DecodingConfig
 from distributed.encoders import EncoderConfig, load_encoder
-from distributed.encoding import encode_clips, unusable
+from distributed.encoding import DTYPES, encode_clips, unusable
 from distributed.pooling import pool_tokens
 from distributed.token_store import TokenRow, TokensConfig, TokenStore, VideoFailure
 from distributed.views import ViewsConfig, evaluation_clips
@@ -67,17 +69,16 @@ class EncodeParts:
             for row in batch.select(["video_id", "reason", "fingerprint"]).to_pylist()
             if row["reason"]
         ]
-        rows = []
         videos = [index for index in range(len(batch)) if batch["size"][index][0].as_py()]
-        for group in self._groups(videos):
-            for index, tokens in zip(group, self._encode(batch, group), strict=True):
-                video_id = batch["video_id"][index].as_py()
-                reason = unusable(tokens, self.store.header.dtype)
-                if reason:
-                    failures.append(VideoFailure(video_id, part, "encode", reason, "encoded"))
-                else:
-                    views = zip(self.store.header.views, tokens, strict=True)
-                    rows += [TokenRow(video_id, view, value) for view, value in views]
+        tokens = self._encode(batch, videos)
+        rows = []
+        for index in videos:
+            video_id, found = batch["video_id"][index].as_py(), tokens[index]
+            if isinstance(found, str):
+                failures.append(VideoFailure(video_id, part, "encode", found, "encoded"))
+            else:
+                views = zip(self.store.header.views, found, strict=True)
+                rows += [TokenRow(video_id, view, value) for view, value in views]
         self.store.write_part(part, rows, failures)
         ended = time.perf_counter()
         summary = {
@@ -90,35 +91,55 @@ class EncodeParts:
         self._idle_since = ended
         return pa.Table.from_pylist([summary], schema=_SUMMARY)
 
-    def _groups(self, videos: Sequence[int]) -> list[Sequence[int]]:
+    def _groups(self, videos: Sequence[int], views: int) -> list[Sequence[int]]:
         """Videos whose clips share a pass: always the same ones, since a pass decides the last bits."""
-        clips = len(self.store.header.views) * self.settings.clips.segments
-        size = max(1, self.settings.embedding.clips_per_batch // clips)
+        size = max(1, self.settings.embedding.clips_per_batch // (views * self.settings.clips.segments))
         return [videos[start : start + size] for start in range(0, len(videos), size)]
 
-    def _encode(self, batch: pa.Table, group: Sequence[int]) -> list[torch.Tensor]:
-        """Pooled tokens `float[V, segments, t, h, w, D]` of each video of the group."""
-        clips = torch.cat([self._clips(batch, index).flatten(0, 1) for index in group])
-        views, segments = len(self.store.header.views), self.settings.clips.segments
-        tokens = encode_clips(self.encoder, clips, self.settings.embedding.clips_per_batch)
-        tokens = tokens.view(len(group), views, segments, *tokens.shape[1:])
+    def _encode(self, batch: pa.Table, videos: Sequence[int]) -> dict[int, list[torch.Tensor] | str]:
+        """The 16-bit tokens `[segments, t, h, w, D]` of each view of a video, or why they must not be used.
+
+        The clean views are encoded as if there were no augmented passes, so that theirs are the same bits.
+        """
+        found: dict[int, list[torch.Tensor] | str] = {index: [] for index in videos}
+        dtype = self.store.header.dtype
+        # One augmented pass after the other: clips as the encoder takes them need more room than tokens.
+        for number in range(self.settings.views.train + 1):
+            for group in self._groups(videos, 1 if number else len(self.store.header.clean_views)):
+                clips = [self._clips(batch, index, number) for index in group]
+                for index, tokens in zip(group, self._encode_group(clips), strict=True):
+                    known = found[index]
+                    if isinstance(known, str):
+                        continue
+                    reason = unusable(tokens, dtype)
+                    # To 16 bits as the store rounds them, off the device.
+                    found[index] = reason or [*known, *tokens.to(DTYPES[dtype]).cpu()]
+        return found
+
+    def _encode_group(self, clips: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Pooled tokens `float[V, segments, t, h, w, D]` of the clips of each video of a group."""
+        views, segments = clips[0].shape[:2]
+        together = torch.cat([each.flatten(0, 1) for each in clips])
+        tokens = encode_clips(self.encoder, together, self.settings.embedding.clips_per_batch)
+        tokens = tokens.view(len(clips), views, segments, *tokens.shape[1:])
         return [pool_tokens(video, self.store.header.pool) for video in tokens]
 
-    def _clips(self, batch: pa.Table, index: int) -> torch.Tensor:
-        """One video's views, `float32[V, segments, 3, T, R, R]`, on the encoder's device."""
-        spec = self.encoder.spec
+    def _clips(self, batch: pa.Table, index: int, number: int) -> torch.Tensor:
+        """`float32[V, segments, 3, T, R, R]` of one video, on the encoder's device.
+
+        Its clean views, or with a number above 0 that augmented pass alone.
+        """
+        spec, device = self.encoder.spec, self.encoder.device
         size = batch["size"][index].as_py()
         pixels = np.frombuffer(batch["pixels"][index].as_buffer(), np.uint8)
-        frames = torch.from_numpy(pixels.copy()).view(*size, 3).to(self.encoder.device)
-        positions = torch.tensor(batch["clips"][index].as_py()).view(self.settings.clips.segments, -1)
-        return evaluation_clips(
-            frames,
-            positions.to(self.encoder.device),
-            self.settings.views,
-            resolution=spec.resolution,
-            mean=spec.mean,
-            std=spec.std,
-        )
+        frames = torch.from_numpy(pixels.copy()).view(*size, 3).to(device)
+        plans = torch.tensor(batch["clips"][index].as_py()).view(-1, self.settings.clips.segments, spec.frames)
+        norm: dict[str, Any] = {"resolution": spec.resolution, "mean": spec.mean, "std": spec.std}
+        if number:
+            maker = PassMaker(self.settings.views.augmentation, **norm)
+            video_id = batch["video_id"][index].as_py()
+            return maker.clips(frames, plans[number], video_id=video_id, number=number)[None]
+        return evaluation_clips(frames, plans[0].to(device), self.settings.views, **norm)
 
 
 _SUMMARY = pa.schema(

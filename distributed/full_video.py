@@ -77,7 +77,7 @@ class FullVideoEvaluation:
     @property
     def most_windows(self) -> int:
         """Windows whose views fill a pass of the encoder."""
-        return max(1, self.settings.embedding.clips_per_batch // len(self.header.views))
+        return max(1, self.settings.embedding.clips_per_batch // len(self.header.clean_views))
 
 
 def videos_of_folds(tokens: LabelledTokens, folds: Sequence[Fold], paths: Mapping[str, str]) -> pa.Table:

@@ -24,6 +24,7 @@ from distributed.errors import UserError
 from distributed.pooling import check_pool
 from distributed.settings import differences
 from distributed.storage import Storage
+from distributed.views import PASS
 
 FORMAT_VERSION = 1
 HEADER = "store.json"
@@ -48,7 +49,10 @@ class TokensConfig(BaseModel):
 
 @dataclass(frozen=True)
 class StoreHeader:
-    """Everything that decides a store's bytes. `shape` is a row's `(segments, t, h, w, D)`."""
+    """Everything that decides a store's bytes. `shape` is a row's `(segments, t, h, w, D)`.
+
+    `views` are the clean ones, then the augmented passes.
+    """
 
     encoder: dict[str, Any]
     clips: dict[str, Any]
@@ -63,6 +67,11 @@ class StoreHeader:
     parts_per_shard: int
     clips_per_batch: int
     format_version: int = FORMAT_VERSION
+
+    @property
+    def clean_views(self) -> tuple[str, ...]:
+        """The views that probes are scored on; the others are augmented passes."""
+        return tuple(view for view in self.views if not view.startswith(PASS))
 
     @property
     def row_bytes(self) -> int:

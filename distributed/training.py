@@ -25,6 +25,7 @@ from distributed.probe_results import CurveRow, ProbeResult, ProbeSpec, probe_re
 from distributed.readout import PreparedTokens
 from distributed.schedules import ProbeOptimizer
 from distributed.token_source import Rows, TensorTokens, TokenSource
+from distributed.view_draws import TRAINING_VIEWS, TrainingViews
 from search_spaces.family import build_probe
 from search_spaces.optimisation import OptimSettings
 
@@ -47,7 +48,8 @@ class TrainingConfig:
     """How every probe is trained. The defaults, halving apart, are the published recipe.
 
     `rungs`: shares of the epochs after which a pack is thinned, none to train every probe to the end; `keep`:
-    the share that goes on; `clip_grad`: the largest norm of a probe's gradient.
+    the share that goes on; `clip_grad`: the largest norm of a probe's gradient. `views`: of which passes an epoch
+    takes one: all, only the augmented ones, or only the clean one.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -57,6 +59,7 @@ class TrainingConfig:
     keep: float = 0.5
     clip_grad: float = 1.0
     final_weight_decay: float = 1e-6
+    views: TrainingViews = "all"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -69,6 +72,8 @@ class TrainingConfig:
             raise ValueError(f"training.clip_grad = {self.clip_grad} must be greater than 0")
         if not self.final_weight_decay >= 0:
             raise ValueError(f"training.final_weight_decay = {self.final_weight_decay} must not be negative")
+        if self.views not in TRAINING_VIEWS:
+            raise ValueError(f"training.views = {self.views} must be one of {', '.join(TRAINING_VIEWS)}")
 
 
 class _Learner:

@@ -35,12 +35,15 @@ ROAD = (
     "decoding",
     "decode_task",
     "windows",
+    "randaugment",
+    "augmentation",
     "views",
     "encoders",
     "health",
     "encoding",
     "pooling",
     "token_store",
+    "view_draws",
     "token_reader",
     "embedding_workers",
     "embedding",
@@ -86,6 +89,8 @@ ROAD = (
 WITHOUT_BEHAVIOUR = {"distributed/errors.py", "tracking/settings.py"}
 BESIDE_THE_ROAD = {"demo"}  # draws the demo's videos; nothing on the road imports it
 TORCH_ALONE = (
+    "randaugment",
+    "augmentation",
     "views",
     "readout",
     "training",

@@ -82,9 +82,13 @@ def test_tokens_equal_those_of_the_plain_road(
 @pytest.mark.usefixtures("shared_ray")
 def test_bytes_are_the_same_with_one_and_with_three_workers(tmp_path: Path, write_video: WriteVideo) -> None:
     experiment = write_experiment(tmp_path, write_faces(tmp_path / "videos", write_video, actors=range(1, 5)))
-    one = run_embedding(experiment, "embedding.encoders=1", f"tokens.store={tmp_path}/one")
+    one = run_embedding(experiment, "embedding.encoders=1", f"tokens.store={tmp_path}/one", "views.train=2")
     three = run_embedding(
-        experiment, "embedding.encoders=3", "embedding.encoder_cpus=0.25", f"tokens.store={tmp_path}/three"
+        experiment,
+        "embedding.encoders=3",
+        "embedding.encoder_cpus=0.25",
+        f"tokens.store={tmp_path}/three",
+        "views.train=2",
     )
     assert files_of(one.shards) == files_of(three.shards) != {}
 
@@ -153,6 +157,8 @@ def test_the_size_is_predicted_and_refused_when_the_disk_is_too_small(tmp_path: 
     context = open_context(experiment)
     manifest, store = open_store(context)
     assert check_room(store) == store.header.predicted_bytes == 16 * 2 * (2 * 8 * 2 * 2 * 32)
+    passes = open_store(open_context(experiment, "views.train=3"))[1]
+    assert check_room(passes) == passes.header.predicted_bytes == 4 * store.header.predicted_bytes
     huge = TokenStore(store.storage, replace(store.header, shape=(10**6, 8, 24, 24, 1280)))
     with pytest.raises(UserError, match="GB free; pool more"):
         check_room(huge)

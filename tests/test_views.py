@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from distributed.augmentation import AugmentationConfig
 from distributed.views import ViewsConfig, crop_corners, evaluation_clips, short_side
 
 MEAN = (0.485, 0.456, 0.406)
@@ -136,6 +137,18 @@ def test_frames_of_another_type_are_refused() -> None:
 def test_other_numbers_of_crops_are_refused(crops: Any) -> None:
     with pytest.raises(ValueError, match="Set it to 1"):
         ViewsConfig(crops=crops)
+
+
+def test_a_store_knows_of_passes_only_where_there_are_some() -> None:
+    assert ViewsConfig(crops=3).in_force() == {"crops": 3}
+    weaker = AugmentationConfig(erasing=0.0)
+    assert ViewsConfig(augmentation=weaker).in_force() == {"crops": 1}  # of passes that there are not
+    found = ViewsConfig(crops=3, train=2, augmentation=weaker)
+    assert found.pass_names == ("train-1", "train-2") and found.names == THREE.names
+    assert found.in_force()["train"] == 2 and found.in_force()["augmentation"]["erasing"] == 0.0
+    assert ViewsConfig.clean_of(found.in_force()) == THREE
+    with pytest.raises(ValueError, match="train is -1"):
+        ViewsConfig(train=-1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
