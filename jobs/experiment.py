@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -92,9 +92,22 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     values.setdefault("name", path.stem)
     values.setdefault("workspace", str(path.absolute().parent / "runs" / str(values["name"])))
     try:
-        return Experiment.model_validate(values)
+        experiment = Experiment.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{path}:\n" + "\n".join(_explain(item) for item in error.errors())) from error
+    if misfit := _misfit(experiment):
+        raise UserError(f"{path}:\n  {misfit}")
+    return experiment
+
+
+def _misfit(experiment: Experiment) -> str:
+    """In what two sections do not fit together, or nothing."""
+    if experiment.training.views == "augmented" and not experiment.views.train:
+        return (
+            "training.views: no augmented pass is stored to train on (it is 'augmented'); set views.train to a number "
+            "of passes, or training.views to all"
+        )
+    return ""
 
 
 class _Loader(yaml.SafeLoader):
@@ -175,7 +188,10 @@ def _known_keys(sections: Sequence[Any]) -> list[str]:
     model: Any = Experiment
     for section in sections:
         fields: Mapping[str, Any] = getattr(model, "model_fields", {})
-        model = fields[section].annotation if section in fields else None
+        if dataclasses.is_dataclass(model):
+            model = get_type_hints(model).get(str(section))
+        else:
+            model = fields[section].annotation if section in fields else None
     if dataclasses.is_dataclass(model):
         return [field.name for field in dataclasses.fields(model)]
     return list(getattr(model, "model_fields", {}))
