@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
 from distributed.clips import ClipsConfig, pass_seed
-from distributed.decoding import DecodedVideo, Decoder, DecodingConfig
+from distributed.cropping import WHOLE, Crops
+from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig
 
 _DECODED = pa.schema(
     {
@@ -48,6 +50,7 @@ def decode_part(
     clips: ClipsConfig,
     short_side: int,
     passes: TrainingPasses = NO_PASSES,
+    crops: Crops = WHOLE,
 ) -> pa.Table:
     """The frames of a part's videos as raw bytes, or the reasons why there are none.
 
@@ -57,7 +60,7 @@ def decode_part(
     decoder = worker_decoder(decoding)
     rows = []
     for row in batch.to_pylist():
-        result = decoder.decode(row["path"], clips, short_side, passes.seeds(row["video_id"]))
+        result = _decoded(decoder, row, clips, short_side, passes, crops)
         if isinstance(result, DecodedVideo):
             found = {
                 "pixels": result.frames.tobytes(),
@@ -71,6 +74,20 @@ def decode_part(
             found["fingerprint"] = fingerprint(row["path"])
         rows.append({"part": row["part"], "video_id": row["video_id"], **found})
     return pa.Table.from_pylist(rows, schema=_DECODED)
+
+
+def _decoded(
+    decoder: Decoder,
+    row: dict[str, Any],
+    clips: ClipsConfig,
+    short_side: int,
+    passes: TrainingPasses,
+    crops: Crops,
+) -> DecodedVideo | DecodeFailure:
+    video_id = row["video_id"]
+    if reason := crops.missing(video_id):
+        return DecodeFailure(reason)
+    return decoder.decode(row["path"], clips, short_side, passes.seeds(video_id), crops.of(video_id))
 
 
 @functools.lru_cache(maxsize=1)

@@ -28,6 +28,7 @@ from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field
 
 from distributed.clips import ClipsConfig, Indices, clip_indices, training_indices
+from distributed.cropping import Crop, NoFaceError
 
 Frames = npt.NDArray[np.uint8]
 T = TypeVar("T")
@@ -92,24 +93,24 @@ class Decoder:
         self._pool.join()
 
     def decode(
-        self, path: str, clips: ClipsConfig, short_side: int, seeds: Sequence[int] = ()
+        self, path: str, clips: ClipsConfig, short_side: int, seeds: Sequence[int] = (), crop: Crop | None = None
     ) -> DecodedVideo | DecodeFailure:
         """Decode what the evaluation plan of `clips` needs, the short side resized to `short_side` pixels.
 
-        `seeds` are those of as many training plans, whose frames come too.
+        `seeds` are those of as many training plans, whose frames come too; `crop` is cut out before resizing.
         """
-        return self._run(_decode, path, clips, short_side, tuple(seeds))
+        return self._run(_decode, path, clips, short_side, tuple(seeds), crop)
 
     def inspect(self, path: str) -> VideoInfo | DecodeFailure:
         """The length of a video, whose file stays open for `frames`."""
         return self._run(_inspect, path)
 
-    def frames(self, path: str, numbers: Indices, short_side: int) -> Frames | DecodeFailure:
+    def frames(self, path: str, numbers: Indices, short_side: int, crop: Crop | None = None) -> Frames | DecodeFailure:
         """Some frames of a video, `uint8[F, H, W, 3]`, in the ascending order of their `numbers`.
 
         Asked for piece after piece, a long video is read through once, and the deadline holds for each piece.
         """
-        return self._run(_some_frames, path, numbers, short_side)
+        return self._run(_some_frames, path, numbers, short_side, crop)
 
     def _run(self, work: Callable[..., T | DecodeFailure], path: str, *arguments: Any) -> T | DecodeFailure:
         try:
@@ -150,8 +151,20 @@ class _UnusableError(Exception):
     """The message is the reason why a file gives no frames."""
 
 
-def _decode(path: str, clips: ClipsConfig, short_side: int, seeds: Sequence[int]) -> DecodedVideo | DecodeFailure:
-    return _explained(lambda: _planned_frames(_open(path), clips, short_side, seeds))
+def _decode(
+    path: str, clips: ClipsConfig, short_side: int, seeds: Sequence[int], crop: Crop | None
+) -> DecodedVideo | DecodeFailure:
+    def work() -> DecodedVideo:
+        reader = _open(path)
+        clean = clip_indices(
+            len(reader), segments=clips.segments, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step
+        )
+        plans = np.concatenate([clean[None], training_indices(len(reader), clips, seeds)])
+        needed, positions = np.unique(plans, return_inverse=True)
+        places = positions.reshape(plans.shape).astype(np.int64)
+        return DecodedVideo(_resized(reader, needed, short_side, crop), places[0], len(reader), places[1:])
+
+    return _explained(work)
 
 
 def _inspect(path: str) -> VideoInfo | DecodeFailure:
@@ -163,8 +176,8 @@ def _inspect(path: str) -> VideoInfo | DecodeFailure:
     return _explained(work)
 
 
-def _some_frames(path: str, numbers: Indices, short_side: int) -> Frames | DecodeFailure:
-    return _explained(lambda: _resized(_kept_open(path), numbers, short_side))
+def _some_frames(path: str, numbers: Indices, short_side: int, crop: Crop | None) -> Frames | DecodeFailure:
+    return _explained(lambda: _resized(_kept_open(path), numbers, short_side, crop))
 
 
 def _explained(work: Callable[[], T]) -> T | DecodeFailure:
@@ -174,7 +187,7 @@ def _explained(work: Callable[[], T]) -> T | DecodeFailure:
     decord.logging.set_level(decord.logging.FATAL)
     try:
         return work()
-    except _UnusableError as error:
+    except (_UnusableError, NoFaceError) as error:
         return DecodeFailure(str(error))
     except (RuntimeError, decord.DECORDError, av.error.FFmpegError) as error:
         return DecodeFailure(f"not a video that can be decoded ({_normalised(error)}); re-encode or remove it")
@@ -227,16 +240,6 @@ def _source(path: str) -> io.BytesIO | Path:
     return Path(name) if local else io.BytesIO(data)
 
 
-def _planned_frames(reader: Any, clips: ClipsConfig, short_side: int, seeds: Sequence[int]) -> DecodedVideo:
-    clean = clip_indices(
-        len(reader), segments=clips.segments, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step
-    )
-    plans = np.concatenate([clean[None], training_indices(len(reader), clips, seeds)])
-    needed, positions = np.unique(plans, return_inverse=True)
-    places = positions.reshape(plans.shape).astype(np.int64)
-    return DecodedVideo(_resized(reader, needed, short_side), places[0], len(reader), places[1:])
-
-
 def _missing_seconds(source: io.BytesIO | Path, decoded_s: float) -> str:
     """What a file that was cut short lacks, or nothing: decord takes what is there for the whole video."""
     if isinstance(source, io.BytesIO):
@@ -253,14 +256,15 @@ def _missing_seconds(source: io.BytesIO | Path, decoded_s: float) -> str:
     return f"{decoded_s:.1f} s of pictures where its header promises {declared_s:.1f} s"
 
 
-def _resized(reader: Any, needed: Indices, short_side: int) -> Frames:
+def _resized(reader: Any, needed: Indices, short_side: int, crop: Crop | None) -> Frames:
     """The needed frames `uint8[F, h, w, 3]`, resized as the reference resizes: OpenCV's bilinear filter."""
     import cv2  # here, for the same reason as decord
 
     cv2.setNumThreads(1)
     out: Frames | None = None
     for start in range(0, len(needed), _CHUNK):
-        for offset, frame in enumerate(reader.get_batch(needed[start : start + _CHUNK]).asnumpy()):
+        batch = reader.get_batch(needed[start : start + _CHUNK]).asnumpy()
+        for offset, frame in enumerate(crop.cut(batch) if crop else batch):
             height, width = resized_size(frame.shape[0], frame.shape[1], short_side)
             if out is None:
                 out = np.empty((len(needed), height, width, 3), np.uint8)

@@ -17,14 +17,16 @@ import ray
 from ray.data import DataContext
 
 from distributed.cluster import GRAPH_OPTIONS, errors_of_workers, rows_of_graph, total_resources
+from distributed.cropping import Crops
 from distributed.decode_task import TrainingPasses, decode_part, fingerprint
 from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings, EncodeParts
 from distributed.encoders import check_weights, encoder_spec
 from distributed.errors import UserError
+from distributed.face_boxes import boxes_sha256, crops_of
 from distributed.manifest import Manifest
 from distributed.pooling import pooled_grid
 from distributed.token_store import StoreHeader, TokenStore, VideoFailure, parts_per_shard
-from distributed.views import short_side
+from distributed.views import ViewsConfig, short_side
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def plan_store(manifest: Manifest, settings: EmbeddingSettings) -> StoreHeader:
         encoder=spec.to_json(),
         clips=asdict(settings.clips),
         views=views,
-        view_settings=settings.views.in_force(),
+        view_settings=_view_settings(manifest, settings.views),
         pool=settings.tokens.pool,
         dtype=settings.tokens.dtype,
         shape=(*grid, spec.dim),
@@ -68,6 +70,14 @@ def plan_store(manifest: Manifest, settings: EmbeddingSettings) -> StoreHeader:
         parts_per_shard=parts_per_shard(row_bytes, per_part * len(views)),
         clips_per_batch=settings.embedding.clips_per_batch,
     )
+
+
+def _view_settings(manifest: Manifest, views: ViewsConfig) -> dict[str, Any]:
+    """What decides the pixels of these videos; of a table of faces its boxes, not where it lies."""
+    found = views.in_force()
+    if views.face is not None:
+        found["face"] = {**found["face"], "boxes_sha256": boxes_sha256(crops_of(manifest, views))}
+    return found
 
 
 def embed(
@@ -94,7 +104,8 @@ def embed(
     _check_failures(failures, total, settings.max_failures)
     if missing:
         check_weights(settings.encoder)
-    for row in rows_of_graph(_run_graph, store, manifest, settings, missing) if missing else ():
+    crops = crops_of(manifest, settings.views)
+    for row in rows_of_graph(_run_graph, store, manifest, settings, missing, crops) if missing else ():
         failures += [VideoFailure(**item) for item in row["failures"]]
         done += row["videos"]
         on_progress(EmbeddingProgress(done, total, len(failures)))
@@ -134,7 +145,7 @@ def _last_parts(header: StoreHeader) -> set[int]:
 
 @ray.remote(**GRAPH_OPTIONS)  # type: ignore[untyped-decorator]
 def _run_graph(
-    store: TokenStore, manifest: Manifest, settings: EmbeddingSettings, missing: Sequence[int]
+    store: TokenStore, manifest: Manifest, settings: EmbeddingSettings, missing: Sequence[int], crops: Crops
 ) -> Iterator[dict[str, Any]]:
     """One summary row per part as it is encoded."""
     quiet_data_context().target_max_block_size = None  # a part must not be cut in two
@@ -146,6 +157,7 @@ def _run_graph(
         fn_kwargs={
             "decoding": settings.decoding,
             "clips": settings.clips,
+            "crops": crops,
             "passes": TrainingPasses(settings.views.train, settings.views.augmentation.seed),
             "short_side": short_side(settings.views, store.header.encoder["resolution"]),
         },

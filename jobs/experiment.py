@@ -126,7 +126,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_PATHS = ("workspace", "data.root", "data.table", "encoder.weights", "tokens.store")
+_PATHS = ("workspace", "data.root", "data.table", "encoder.weights", "tokens.store", "views.face.table")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -144,8 +144,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _make_absolute(values: dict[str, Any], key: str, folder: Path) -> None:
-    section, _, name = key.rpartition(".")
-    place = values.get(section) if section else values
+    *sections, name = key.split(".")
+    place: Any = values
+    for section in sections:
+        place = place.get(section) if isinstance(place, dict) else None
     value = place.get(name) if isinstance(place, dict) else None
     if isinstance(place, dict) and isinstance(value, str) and "://" not in value:
         place[name] = str((folder / Path(value).expanduser()).resolve())

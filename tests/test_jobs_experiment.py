@@ -66,6 +66,13 @@ def test_augmentation_is_set_in_depth_and_its_mistakes_are_named(tmp_path: Path)
     assert "training.views" in complaint(path, "training.views=some")
 
 
+def test_a_table_of_faces_is_read_from_the_file_s_folder(tmp_path: Path) -> None:
+    path = written(tmp_path, SMALL + "views: {face: {table: faces.csv, margin: 1.5}}\n")
+    face = load_experiment(path).views.face
+    assert face is not None and (face.table, face.margin) == (str(tmp_path / "faces.csv"), 1.5)
+    assert "views.face.table: missing" in complaint(written(tmp_path, SMALL + "views: {face: {margin: 2}}\n"))
+
+
 def test_paths_are_read_from_where_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the file from its folder, those of the command line from the working directory; URIs stay."""
     elsewhere = tmp_path / "elsewhere"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,9 +54,9 @@ def test_every_needed_frame_is_decoded_once_and_in_order(
     asked: list[int] = []
     decode = decoder.frames
 
-    def listening(path: str, numbers: np.ndarray[tuple[int], np.dtype[np.int64]], short_side: int) -> object:
+    def listening(path: str, numbers: np.ndarray[tuple[int], np.dtype[np.int64]], *rest: Any) -> object:
         asked.extend(numbers.tolist())
-        return decode(path, numbers, short_side)
+        return decode(path, numbers, *rest)
 
     monkeypatch.setattr(decoder, "frames", listening)
     list(pieces_of(decoder, path, 5, 2))
