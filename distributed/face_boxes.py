@@ -28,7 +28,7 @@ def crops_of(manifest: Manifest, views: ViewsConfig) -> Crops:
         UserError: the table of faces is not readable, has a bad row, or lacks a video where `missing` is error.
     """
     if views.face is None:
-        return WHOLE if views.centre_crop == 1 else Crops(every=Crop(centre=views.centre_crop))
+        return alike(views)
     table, ids = views.face.table, manifest.table["video_id"].to_pylist()
     by_path = dict(zip(manifest.table["path"].to_pylist(), ids, strict=True))
     known = set(ids)
@@ -48,6 +48,11 @@ def crops_of(manifest: Manifest, views: ViewsConfig) -> Crops:
             "them by video_id or path, or count them as failures with views.face.missing=fail"
         )
     return face_crops(boxes, views.face)
+
+
+def alike(views: ViewsConfig) -> Crops:
+    """What is cut from every video where there is no table of faces."""
+    return WHOLE if views.centre_crop == 1 else Crops(every=Crop(centre=views.centre_crop))
 
 
 def face_crops(boxes: Mapping[str, Box], config: FaceConfig) -> Crops:

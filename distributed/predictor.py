@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distributed.calibration import apply_temperature
-from distributed.cropping import WHOLE, Box, Crop, Crops
+from distributed.cropping import Box, Crops
 from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig
 from distributed.encoders import load_encoder
 from distributed.errors import UserError
 from distributed.exported import ExportedModel, temperature_of
-from distributed.face_boxes import face_crops
+from distributed.face_boxes import alike, face_crops
 from distributed.scoring import Probabilities, Scorer, UnusableTokensError
 from distributed.views import short_side
 from distributed.windows import WindowPiece, window_pieces
@@ -152,7 +152,7 @@ def _crops(model: ExportedModel, faces: Mapping[str, Box] | None) -> Crops:
         raise UserError("this model was trained on whole frames; leave --faces out")
     if config is not None and faces is not None:
         return face_crops(faces, config)
-    return WHOLE if model.views.centre_crop == 1 else Crops(every=Crop(centre=model.views.centre_crop))
+    return alike(model.views)
 
 
 def _temperature(winner: Winner) -> float:

@@ -206,7 +206,7 @@ def _factor(strength: float, sign: float) -> float:
     return 1 + sign * 0.9 * strength
 
 
-# What an operation does, and its amount at a strength of 0 to 1 and a sign. Strength takes something away in all.
+# What an operation does, and its amount at a strength of 0 to 1 and a sign; a picture suffers more from more strength.
 OPERATIONS: dict[str, tuple[Callable[[Tensor, float], Tensor], Callable[[float, float], float]]] = {
     "autocontrast": (_autocontrast, _none),
     "equalize": (_equalize, _none),
