@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from tests.finished_run import FOLDS, FinishedRun, listen, mlflow_runs, said
 from tracking.passes_section import WITH, WITHOUT
 
 SMALLER = ("search.configurations=2", "search.random_first=2", "training.epochs=3", "anchors.mean_pixel=false")
+SMALLER += ("inside.mistakes=0", "inside.map_videos=0", "embedding.videos_per_task=13")
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +64,14 @@ def test_a_run_with_passes_ends_with_both_rows_and_their_difference(with_passes:
 def test_two_experiments_with_and_without_passes_are_compared(
     with_passes: Context, finished_run: FinishedRun, tmp_path: Path
 ) -> None:
-    manifest = with_passes.manifest()
-    one = results_folder(with_passes, manifest, with_passes.store(manifest)).uri
-    console = Console(file=(tmp_path / "out").open("w+"), width=200)
-    runs = [f"k2={one}", f"k0={finished_run.evaluation.uri}"]
-    compare_runs(runs, console, console, score="uar", form=Format.JSON, figure=None)
-    console.file.flush()
-    text = (tmp_path / "out").read_text()
-    assert '"first": "k2"' in text and '"second": "k0"' in text and '"videos": 24' in text
+    other = tmp_path / "other.yaml"
+    other.write_text(with_passes.experiment.to_yaml())
+    said = io.StringIO()
+    console, warnings = Console(file=said, width=200), Console(file=io.StringIO())
+    runs = [str(other), str(finished_run.experiment)]
+    compare_runs(runs, console, warnings, score="uar", form=Format.JSON, figure=None)
+    (pair,) = json.loads(said.getvalue())
+    assert (pair["first"], pair["second"], pair["videos"]) == ("passes", "small", 24)
 
 
 def test_a_run_without_passes_has_no_such_section(finished_run: FinishedRun) -> None:
