@@ -21,8 +21,15 @@ from jobs.show import Format
 from tests.finished_run import FOLDS, FinishedRun, listen, mlflow_runs, said
 from tracking.passes_section import WITH, WITHOUT
 
-SMALLER = ("search.configurations=2", "search.random_first=2", "training.epochs=3", "anchors.mean_pixel=false")
-SMALLER += ("inside.mistakes=0", "inside.map_videos=0", "embedding.videos_per_task=13")
+SMALLER = (
+    "search.configurations=2",
+    "search.random_first=2",
+    "training.epochs=3",
+    "anchors.mean_pixel=false",
+    "inside.mistakes=0",
+    "inside.map_videos=0",
+    "embedding.videos_per_task=13",
+)
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +73,11 @@ def test_two_experiments_with_and_without_passes_are_compared(
 ) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(with_passes.experiment.to_yaml())
-    said = io.StringIO()
-    console, warnings = Console(file=said, width=200), Console(file=io.StringIO())
+    told = io.StringIO()
+    console, warnings = Console(file=told, width=200), Console(file=io.StringIO())
     runs = [str(other), str(finished_run.experiment)]
     compare_runs(runs, console, warnings, score="uar", form=Format.JSON, figure=None)
-    (pair,) = json.loads(said.getvalue())
+    (pair,) = json.loads(told.getvalue())
     assert (pair["first"], pair["second"], pair["videos"]) == ("passes", "small", 24)
 
 
