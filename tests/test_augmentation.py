@@ -13,6 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distributed.augmentation import AugmentationConfig, PassMaker, Rectangle, draw_crop, draw_erased
+from distributed.clips import pass_seed
+from distributed.randaugment import draw_operations
+from tests.test_randaugment import by_pillow
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PUBLISHED = AugmentationConfig()
@@ -111,13 +114,41 @@ def test_erasing_puts_other_noise_into_one_place_of_every_frame() -> None:
     assert np.mean(hit) == pytest.approx(0.25, abs=0.09)
 
 
-def test_operations_come_before_the_crop() -> None:
-    """A contrast that is stretched by the whole frame's darkest and brightest value, not by the crop's."""
+def by_the_reference(number: int) -> Tensor:
+    """The reference's steps in its order, with Pillow: operations, normalising, crop, erasing; clip after clip."""
+    rng = np.random.default_rng(pass_seed(0, "a/1", number, "pixels"))
+    clips = []
+    for numbers in CLIPS:
+        pixels = frames()[numbers].permute(0, 3, 1, 2)
+        for operation in draw_operations(rng, magnitude=7.0, std=0.5, count=4):
+            pixels = by_pillow(operation.name, operation.amount, pixels)
+        crop = draw_crop(rng, 36, 36, (0.08, 1.0), (3 / 4, 4 / 3))
+        clip = F.interpolate(crop.of(normalised(pixels)), size=(32, 32), mode="bilinear", align_corners=False)
+        if rng.random() < 0.25:
+            place = draw_erased(rng, 32, 32)
+            assert place is not None
+            noise = rng.standard_normal((4, 3, place.height, place.width), dtype=np.float32)
+            rows, columns = slice(place.top, place.top + place.height), slice(place.left, place.left + place.width)
+            clip[:, :, rows, columns] = torch.from_numpy(noise)
+        clips.append(clip.transpose(0, 1))
+    return torch.stack(clips)
+
+
+def test_a_published_pass_is_the_reference_s_steps_in_its_order() -> None:
+    level = 1.01 / 255 / min(STD)  # of rotation, at most in single pixels
+    for number in range(1, 13):
+        difference = (made(PUBLISHED, number=number) - by_the_reference(number)).abs()
+        assert float(difference.max()) < level and float((difference > 1e-5).double().mean()) < 1e-3
+
+
+def test_strength_is_what_is_set() -> None:
     config = replace(PLAIN, randaugment_ops=4)
-    one = [made(config, number=number) for number in range(1, 9)]
-    assert any(not torch.equal(each, made(PLAIN)) for each in one)
-    strong = [made(replace(config, randaugment_magnitude=10.0, randaugment_std=0.0), number=n) for n in range(1, 9)]
-    assert any(not torch.equal(a, b) for a, b in zip(one, strong, strict=True))
+    usual, strong = (
+        [made(each, number=number) for number in range(1, 9)]
+        for each in (config, replace(config, randaugment_magnitude=10.0, randaugment_std=0.0))
+    )
+    assert any(not torch.equal(each, made(PLAIN)) for each in usual)
+    assert any(not torch.equal(one, other) for one, other in zip(usual, strong, strict=True))
 
 
 @pytest.mark.parametrize(
