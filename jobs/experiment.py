@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -191,9 +191,12 @@ def _known_keys(sections: Sequence[Any]) -> list[str]:
     for section in sections:
         fields: Mapping[str, Any] = getattr(model, "model_fields", {})
         if dataclasses.is_dataclass(model):
-            model = get_type_hints(model).get(str(section))
+            annotation = get_type_hints(model).get(str(section))
         else:
-            model = fields[section].annotation if section in fields else None
+            annotation = fields[section].annotation if section in fields else None
+        # A section that may be left out is a union with None.
+        kinds = [kind for kind in get_args(annotation) if dataclasses.is_dataclass(kind)]
+        model = kinds[0] if kinds else annotation
     if dataclasses.is_dataclass(model):
         return [field.name for field in dataclasses.fields(model)]
     return list(getattr(model, "model_fields", {}))

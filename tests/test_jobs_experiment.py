@@ -70,6 +70,7 @@ def test_a_table_of_faces_is_read_from_the_file_s_folder(tmp_path: Path) -> None
     path = written(tmp_path, SMALL + "views: {face: {table: faces.csv, margin: 1.5}}\n")
     face = load_experiment(path).views.face
     assert face is not None and (face.table, face.margin) == (str(tmp_path / "faces.csv"), 1.5)
+    assert "did you mean margin?" in complaint(path, "views.face.margn=2")
     assert "views.face.table: missing" in complaint(written(tmp_path, SMALL + "views: {face: {margin: 2}}\n"))
 
 
