@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import torch
 
 from distributed.benchmark_decoding import CLIPS, VIEWS
+from distributed.clips import ClipsConfig
 from distributed.decoding import DecodingConfig
-from distributed.embedding import EmbeddingProgress, embed, plan_store
+from distributed.embedding import EmbeddingProgress, embed
 from distributed.embedding_plan import compute_dtype, device_name, encoder_seconds
 from distributed.embedding_progress import EmbeddingWork
 from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings
-from distributed.encoders import EncoderConfig, flops_per_clip, load_encoder
+from distributed.encoders import EncoderConfig, EncoderSpec, encoder_spec, flops_per_clip, load_encoder
 from distributed.encoders.vjepa import SHAPES
 from distributed.encoders.weights import write_weights
 from distributed.encoding import fitting_pass
 from distributed.manifest import Manifest
 from distributed.storage import Storage
+from distributed.store_plan import plan_store
 from distributed.token_store import TokensConfig, TokenStore
 
 _SIDES = {"cpu": 2048, "cuda": 8192}  # of the square matrices
@@ -53,12 +55,18 @@ def random_weights(folder: Path, name: str) -> Path:
     return path
 
 
+def clips_for(spec: EncoderSpec) -> ClipsConfig:
+    """The published plan of clips, with as many frames as the encoder takes; one of single images takes any number."""
+    return CLIPS if spec.frames == 1 else replace(CLIPS, frames_per_clip=spec.frames)
+
+
 def measure_encoding(config: EncoderConfig, most_clips: int, rounds: int) -> EncodingMeasured:
     """Passes over random clips, as many in a pass as memory holds, and matrix products, in turn; the best of each."""
     encoder = load_encoder(config)
     spec, device, dtype = encoder.spec, encoder.device, compute_dtype(encoder)
-    size = fitting_pass(encoder, most_clips, spec.frames)
-    clips = torch.randn(size, 3, spec.frames, spec.resolution, spec.resolution, device=device)
+    frames = clips_for(spec).frames_per_clip
+    size = fitting_pass(encoder, most_clips, frames)
+    clips = torch.randn(size, 3, frames, spec.resolution, spec.resolution, device=device)
     side = _SIDES[device.type]
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     seconds, products = [], []
@@ -70,7 +78,7 @@ def measure_encoding(config: EncoderConfig, most_clips: int, rounds: int) -> Enc
         dtype=str(dtype).removeprefix("torch."),
         clips=size,
         clip_s=min(seconds),
-        flops_per_clip=flops_per_clip(config, spec.frames),
+        flops_per_clip=flops_per_clip(config, frames),
         product_flops=2 * side**3 / min(products),
     )
 
@@ -93,7 +101,9 @@ def measure_road(folder: Path, video: Path, config: EncoderConfig, videos: int) 
         path.symlink_to(video.absolute())
     table = {"video_id": [path.stem for path in paths], "path": list(map(str, paths)), "dataset": ["links"] * videos}
     manifest = Manifest(pa.table(table), ())
-    settings = EmbeddingSettings(config, CLIPS, VIEWS, TokensConfig(), DecodingConfig(), EmbeddingConfig())
+    settings = EmbeddingSettings(
+        config, clips_for(encoder_spec(config)), VIEWS, TokensConfig(), DecodingConfig(), EmbeddingConfig()
+    )
     store = TokenStore(Storage.at(folder / "tokens"), plan_store(manifest, settings))
     last = EmbeddingProgress(0, videos, 0)
 

@@ -13,11 +13,11 @@ import multiprocessing
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,8 +28,9 @@ from pebble import ProcessExpired, ProcessPool
 from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field
 
-from distributed.clips import ClipsConfig, Indices, clip_indices
+from distributed.clips import ClipsConfig, Indices, clip_indices, training_indices
 from distributed.container import Source, UnusableError, read_header
+from distributed.cropping import Crop, NoFaceError
 from distributed.frame_reader import InOrder, resize_frames
 from distributed.frame_reader import resized_size as resized_size
 from distributed.shared_frames import Frames as Frames
@@ -55,12 +56,14 @@ class DecodedVideo:
     """The distinct frames that a clip plan needs, each decoded once, in order.
 
     `frames` is `uint8[F, H, W, 3]`, resized; `clips` is `int64[segments, frames_per_clip]`, positions in
-    `frames`; `num_frames` counts the frames of the whole video.
+    `frames`, and `training_clips` `int64[passes, segments, frames_per_clip]` likewise; `num_frames` counts the frames
+    of the whole video.
     """
 
     frames: Frames
     clips: Indices
     num_frames: int
+    training_clips: Indices = field(default_factory=lambda: np.zeros((0, 1, 1), np.int64))
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class _Planned:
     shape: Shape
     clips: Indices
     num_frames: int
+    training_clips: Indices
 
 
 @dataclass(frozen=True)
@@ -104,25 +108,30 @@ class Decoder:
         self._pool.stop()
         self._pool.join()
 
-    def decode(self, path: str, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
-        """Decode what the evaluation plan of `clips` needs, the short side resized to `short_side` pixels."""
+    def decode(
+        self, path: str, clips: ClipsConfig, short_side: int, seeds: Sequence[int] = (), crop: Crop | None = None
+    ) -> DecodedVideo | DecodeFailure:
+        """Decode what the evaluation plan of `clips` needs, the short side resized to `short_side` pixels.
+
+        `seeds` are those of as many training plans, whose frames come too; `crop` is cut out before resizing.
+        """
         with closing(SharedFrames()) as shared:
-            found = self._run(_decode, path, clips, short_side, shared.place)
+            found = self._run(_decode, path, clips, short_side, tuple(seeds), crop, shared.place)
             if isinstance(found, DecodeFailure):
                 return found
-            return DecodedVideo(shared.take(found.shape), found.clips, found.num_frames)
+            return DecodedVideo(shared.take(found.shape), found.clips, found.num_frames, found.training_clips)
 
     def inspect(self, path: str) -> VideoInfo | DecodeFailure:
         """The length of a video, whose file stays open for `frames`."""
         return self._run(_inspect, path)
 
-    def frames(self, path: str, numbers: Indices, short_side: int) -> Frames | DecodeFailure:
+    def frames(self, path: str, numbers: Indices, short_side: int, crop: Crop | None = None) -> Frames | DecodeFailure:
         """Some frames of a video, `uint8[F, H, W, 3]`, in the ascending order of their `numbers`.
 
         Asked for piece after piece, a long video is read through once, and the deadline holds for each piece.
         """
         with closing(SharedFrames()) as shared:
-            found = self._run(_some_frames, path, numbers, short_side, shared.place)
+            found = self._run(_some_frames, path, numbers, short_side, crop, shared.place)
             return found if isinstance(found, DecodeFailure) else shared.take(found)
 
     def _run(self, work: Callable[..., T | DecodeFailure], path: str, *arguments: Any) -> T | DecodeFailure:
@@ -161,9 +170,27 @@ def _die_with_parent() -> None:
 
 
 def _decode(
-    path: str, limits: DecodingConfig, clips: ClipsConfig, short_side: int, place: str
+    path: str,
+    limits: DecodingConfig,
+    clips: ClipsConfig,
+    short_side: int,
+    seeds: Sequence[int],
+    crop: Crop | None,
+    place: str,
 ) -> _Planned | DecodeFailure:
-    return _explained(lambda: _planned_frames(InOrder(open_video(path, limits)), clips, short_side, place))
+    def work() -> _Planned:
+        video = InOrder(open_video(path, limits))
+        length = len(video.reader)
+        clean = clip_indices(
+            length, segments=clips.segments, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step
+        )
+        plans = np.concatenate([clean[None], training_indices(length, clips, seeds)])
+        needed, positions = np.unique(plans, return_inverse=True)
+        places = positions.reshape(plans.shape).astype(np.int64)
+        shape = resize_frames(video, needed, short_side, place, crop)
+        return _Planned(shape, places[0], length, places[1:])
+
+    return _explained(work)
 
 
 def _inspect(path: str, limits: DecodingConfig) -> VideoInfo | DecodeFailure:
@@ -176,9 +203,9 @@ def _inspect(path: str, limits: DecodingConfig) -> VideoInfo | DecodeFailure:
 
 
 def _some_frames(
-    path: str, limits: DecodingConfig, numbers: Indices, short_side: int, place: str
+    path: str, limits: DecodingConfig, numbers: Indices, short_side: int, crop: Crop | None, place: str
 ) -> Shape | DecodeFailure:
-    return _explained(lambda: resize_frames(_kept_open(path, limits), numbers, short_side, place))
+    return _explained(lambda: resize_frames(_kept_open(path, limits), numbers, short_side, place, crop))
 
 
 def _explained(work: Callable[[], T]) -> T | DecodeFailure:
@@ -188,7 +215,7 @@ def _explained(work: Callable[[], T]) -> T | DecodeFailure:
     decord.logging.set_level(decord.logging.FATAL)
     try:
         return work()
-    except UnusableError as error:
+    except (UnusableError, NoFaceError) as error:
         return DecodeFailure(str(error))
     except (RuntimeError, decord.DECORDError, av.error.FFmpegError) as error:
         return DecodeFailure(f"not a video that can be decoded ({_normalised(error)}); re-encode or remove it")
@@ -256,16 +283,6 @@ def _source(path: str) -> Source:
     if data.startswith(_LFS_MARK):
         raise UnusableError("a Git LFS stub stands in for the video; run `git lfs pull` in the dataset's folder")
     return Path(name) if local else io.BytesIO(data)
-
-
-def _planned_frames(video: InOrder, clips: ClipsConfig, short_side: int, place: str) -> _Planned:
-    length = len(video.reader)
-    plan = clip_indices(
-        length, segments=clips.segments, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step
-    )
-    needed, positions = np.unique(plan, return_inverse=True)
-    shape = resize_frames(video, needed, short_side, place)
-    return _Planned(shape, positions.reshape(plan.shape).astype(np.int64), length)
 
 
 def _normalised(error: Exception) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,59 +18,21 @@ import torch
 from ray.data import DataContext
 
 from distributed.cluster import GRAPH_OPTIONS, errors_of_workers, rows_of_graph, total_resources
+from distributed.cropping import Crops
 from distributed.decode_task import decode_part, fingerprint
 from distributed.embedding_progress import EmbeddingProgress as EmbeddingProgress
 from distributed.embedding_progress import EmbeddingWork, write_embedding_times
 from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings, EncodeParts, share_gpu
-from distributed.encoders import check_weights, encoder_spec, load_encoder
+from distributed.encoders import check_weights, load_encoder
 from distributed.encoding import CLIPS_IN_PASS, fitting_pass
 from distributed.errors import UserError
+from distributed.face_boxes import crops_of
 from distributed.manifest import Manifest
-from distributed.pooling import pooled_grid
-from distributed.token_store import StoreHeader, TokenStore, VideoFailure, parts_per_shard
+from distributed.token_store import StoreHeader, TokenStore, VideoFailure
 from distributed.views import short_side
 
 _PARTS_PER_GRAPH = 4096
 _PASSES = "passes.json"
-
-
-def plan_store(manifest: Manifest, settings: EmbeddingSettings) -> StoreHeader:
-    """The header of the store that this embedding fills; reads the weights' hash, starts nothing.
-
-    Raises:
-        UserError: the encoder, the clips and the pooling do not fit together.
-    """
-    spec = encoder_spec(settings.encoder)
-    frames = settings.clips.frames_per_clip
-    if spec.frames not in (1, frames):  # an encoder of single images takes clips of any length
-        raise UserError(
-            f"clips.frames_per_clip is {frames}, and the encoder {spec.name} takes {spec.frames}; "
-            f"set it to {spec.frames}"
-        )
-    try:
-        grid = pooled_grid(settings.tokens.pool, (settings.clips.segments, *spec.grid_of(frames)))
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    per_part, views = settings.embedding.videos_per_task, settings.views.names
-    row_bytes = 2 * int(np.prod(grid)) * spec.dim
-    return StoreHeader(
-        encoder=spec.to_json(),
-        clips=asdict(settings.clips),
-        views=views,
-        view_settings=asdict(settings.views),
-        pool=settings.tokens.pool,
-        dtype=settings.tokens.dtype,
-        shape=(*grid, spec.dim),
-        videos_hash=manifest.videos_hash,
-        num_videos=len(manifest.table),
-        videos_per_part=per_part,
-        parts_per_shard=parts_per_shard(row_bytes, per_part * len(views)),
-        clips_per_batch=_fixed_pass(settings.embedding),
-    )
-
-
-def _fixed_pass(config: EmbeddingConfig) -> int:
-    return 0 if config.clips_per_batch == "auto" else config.clips_per_batch
 
 
 def embed(
@@ -125,9 +86,10 @@ def _encoded_parts(
     A graph keeps something of every block until it ends, so that a long list of parts is worked off by several.
     """
     size = pass_size(store, settings) if missing else 0
+    crops = crops_of(manifest, settings.views)
     for start in range(0, len(missing), _PARTS_PER_GRAPH):
         parts = missing[start : start + _PARTS_PER_GRAPH]
-        yield from rows_of_graph(_run_graph, store, part_videos(store.header, manifest, parts), settings, size)
+        yield from rows_of_graph(_run_graph, store, part_videos(store.header, manifest, parts), settings, size, crops)
 
 
 def pass_size(store: TokenStore, settings: EmbeddingSettings) -> int:
@@ -138,7 +100,7 @@ def pass_size(store: TokenStore, settings: EmbeddingSettings) -> int:
         return int(store.storage.read_json(_PASSES)["clips_per_batch"])
     config, size, device = settings.embedding, CLIPS_IN_PASS, "cpu"
     if total_resources()[1] and config.encoder_gpus and settings.encoder.device != "cpu":
-        most = config.videos_per_task * len(store.header.views) * settings.clips.segments
+        most = config.videos_per_task * len(store.header.clean_views) * settings.clips.segments
         options = {"num_cpus": config.encoder_cpus, "num_gpus": config.encoder_gpus}
         with errors_of_workers():
             size, device = ray.get(_try_passes.options(**options).remote(settings, most))
@@ -173,15 +135,15 @@ def check_room(store: TokenStore) -> int:
     if needed > free:
         raise UserError(
             f"{store.storage.uri}: the tokens will take {needed / 1e9:.1f} GB, and the disk has "
-            f"{free / 1e9:.1f} GB free; pool more (tokens.pool: space:4, time or mean), or set workspace or "
-            "tokens.store to a larger disk"
+            f"{free / 1e9:.1f} GB free; pool more (tokens.pool: space:4, time or mean), store fewer augmented passes "
+            "(views.train), or set workspace or tokens.store to a larger disk"
         )
     return needed
 
 
 @ray.remote(**GRAPH_OPTIONS)  # type: ignore[untyped-decorator]
 def _run_graph(
-    store: TokenStore, videos: pa.Table, settings: EmbeddingSettings, clips_per_batch: int
+    store: TokenStore, videos: pa.Table, settings: EmbeddingSettings, clips_per_batch: int, crops: Crops
 ) -> Iterator[dict[str, Any]]:
     """One summary row per part as it is encoded; `videos` as `part_videos` gives them."""
     quiet_data_context().target_max_block_size = None  # a part must not be cut in two
@@ -194,6 +156,8 @@ def _run_graph(
         fn_kwargs={
             "decoding": settings.decoding,
             "clips": settings.clips,
+            "crops": crops,
+            "passes": settings.passes,
             "short_side": short_side(settings.views, store.header.encoder["resolution"]),
         },
         num_cpus=decode_cpus(settings.embedding),

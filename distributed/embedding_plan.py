@@ -7,7 +7,7 @@ videos and one real batch, on one of the devices that will do the work.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,16 @@ import pyarrow as pa
 import ray
 import torch
 
+from distributed.augmentation import PassMaker
 from distributed.cluster import errors_of_workers, total_resources
+from distributed.cropping import Crops
+from distributed.decode_task import decode_row
 from distributed.decoding import DecodedVideo, Decoder
 from distributed.embedding import decode_cpus, encoder_pool, num_encoders, rows_of_parts
 from distributed.embedding_workers import EmbeddingSettings, share_gpu
 from distributed.encoders import Encoder, flops_per_clip, load_encoder
 from distributed.encoding import encode_clips, regroup
+from distributed.face_boxes import crops_of
 from distributed.manifest import Manifest
 from distributed.token_store import TokenStore
 from distributed.views import evaluation_clips, short_side
@@ -105,12 +109,13 @@ def plan_embedding(
     missing = store.missing_parts()
     rows = rows_of_parts(header, missing)
     chosen = np.sort(np.random.default_rng(seed).choice(rows, min(sample, len(rows)), replace=False))
-    paths = manifest.table["path"].take(pa.array(chosen)).to_pylist()
+    videos = manifest.table.select(["video_id", "path"]).take(pa.array(chosen)).to_pylist()
     cpus, gpus = total_resources()
     pool = encoder_pool(config, len(missing))
     booked = {"num_cpus": pool["num_cpus"], "num_gpus": pool["num_gpus"]}
+    crops = crops_of(manifest, settings.views)
     with errors_of_workers():
-        measured = ray.get(_measure_there.options(**booked).remote(paths, settings))
+        measured = ray.get(_measure_there.options(**booked).remote(videos, settings, crops))
     encoders = num_encoders(config, len(missing))
     return EmbeddingPlan(
         videos=len(rows),
@@ -126,32 +131,34 @@ def plan_embedding(
 
 
 @ray.remote(max_retries=0, max_calls=1)  # type: ignore[untyped-decorator]
-def _measure_there(paths: Sequence[str], settings: EmbeddingSettings) -> Measured:
+def _measure_there(videos: Sequence[Mapping[str, str]], settings: EmbeddingSettings, crops: Crops) -> Measured:
     torch.set_num_threads(1)  # as the encoders of an embedding
-    return measure(paths, settings)
+    return measure(videos, settings, crops)
 
 
-def measure(paths: Sequence[str], settings: EmbeddingSettings) -> Measured:
-    """Decode these videos and encode clips of theirs, in this process."""
+def measure(chosen: Sequence[Mapping[str, str]], settings: EmbeddingSettings, crops: Crops) -> Measured:
+    """Decode these videos, each with `video_id` and `path`, and encode clips of theirs, in this process."""
     encoder = load_encoder(settings.encoder)
     share_gpu(encoder, settings.embedding)
     side = short_side(settings.views, encoder.spec.resolution)
     with Decoder(settings.decoding) as decoder:
-        for path in paths[:1]:
-            decoder.decode(path, settings.clips, side)  # starts the decoding process, which is not counted
+        for row in chosen[:1]:
+            decode_row(decoder, row, settings.clips, side)  # starts the decoding process, which is not counted
         began = time.perf_counter()
-        found = [decoder.decode(path, settings.clips, side) for path in paths]
+        found = [decode_row(decoder, row, settings.clips, side, settings.passes, crops) for row in chosen]
         seconds = time.perf_counter() - began
     videos = [video for video in found if isinstance(video, DecodedVideo)]
     clip_s, batch = _clip_seconds(encoder, videos, settings) if videos else (0.0, 0)
+    if videos and settings.views.train:
+        clip_s += _augmenting_seconds(encoder, videos[0], settings)
     count = max(1, len(videos))
     return Measured(
-        sampled=len(paths),
-        undecoded=len(paths) - len(videos),
+        sampled=len(chosen),
+        undecoded=len(chosen) - len(videos),
         frames=sum(len(video.frames) for video in videos) / count,
         length=sum(video.num_frames for video in videos) / count,
         pixels=sum(video.frames.nbytes for video in videos) / count,
-        decode_s=seconds / max(1, len(paths)),
+        decode_s=seconds / max(1, len(chosen)),
         clip_s=clip_s,
         clips_in_batch=batch,
         device=device_name(encoder),
@@ -180,6 +187,20 @@ def _clip_seconds(encoder: Encoder, videos: Sequence[DecodedVideo], settings: Em
     if single > _LONG_S:
         return single, 1
     return min(encoder_seconds(encoder, clips) for _ in range(2)) / len(clips), len(clips)
+
+
+def _augmenting_seconds(encoder: Encoder, video: DecodedVideo, settings: EmbeddingSettings) -> float:
+    """Seconds that augmented passes add to the mean clip of a video, clean ones included."""
+    spec, views = encoder.spec, settings.views
+    maker = PassMaker(views.augmentation, resolution=spec.resolution, mean=spec.mean, std=spec.std)
+    frames = torch.from_numpy(video.frames).to(encoder.device)
+    began = time.perf_counter()
+    for number, plan in enumerate(video.training_clips, start=1):
+        maker.clips(frames, torch.from_numpy(plan), video_id="", number=number)
+    if encoder.device.type == "cuda":
+        torch.cuda.synchronize()
+    every_clip = (len(views.names) + views.train) * settings.clips.segments
+    return (time.perf_counter() - began) / every_clip
 
 
 def encoder_seconds(encoder: Encoder, clips: torch.Tensor) -> float:

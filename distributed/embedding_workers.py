@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from itertools import chain
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +16,9 @@ import pyarrow.compute as pc
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from distributed.augmentation import PassMaker
 from distributed.clips import ClipsConfig
-from distributed.decode_task import worker_name
+from distributed.decode_task import TrainingPasses, worker_name
 from distributed.decoding import DecodingConfig
 from distributed.encoders import Encoder, EncoderConfig, load_encoder
 from distributed.encoding import CLIPS_IN_PASS, DTYPES, compiled, encode_clips, extremes, regroup, unusable_range
@@ -69,6 +71,15 @@ class EmbeddingSettings:
     embedding: EmbeddingConfig
     max_failures: float = 0.01
 
+    @property
+    def passes(self) -> TrainingPasses:
+        """The augmented passes, as decoding needs to know them."""
+        return TrainingPasses(self.views.train, self.views.augmentation.seed)
+
+
+# Pooled tokens `[V, segments, t, h, w, D]` in the store's 16 bits, and their extremes.
+_Encoded = tuple[torch.Tensor, torch.Tensor]
+
 
 class EncodeParts:
     """An actor that holds the encoder, turns decoded parts into tokens and writes them to the store."""
@@ -102,13 +113,15 @@ class EncodeParts:
         sizes = batch["size"].to_pylist()
         videos = [index for index, size in enumerate(sizes) if size[0]]
         rows = []
-        for index, (tokens, found) in zip(videos, self._encoded(batch, videos), strict=True):
+        for index, views in zip(videos, self._encoded(batch, videos), strict=True):
             video_id = batch["video_id"][index].as_py()
-            reason = unusable_range(found, self.store.header.dtype)
-            if reason:
+            reasons = [unusable_range(found, self.store.header.dtype) for _, found in views]
+            if reason := next(filter(None, reasons), ""):
                 failures.append(VideoFailure(video_id, part, "encode", reason, "encoded"))
             else:
-                rows += [TokenRow(video_id, view, value) for view, value in zip(self._views, tokens, strict=True)]
+                values = chain.from_iterable(tokens for tokens, _ in views)
+                named = zip(self.store.header.views, values, strict=True)
+                rows += [TokenRow(video_id, view, value) for view, value in named]
         encoded = time.perf_counter()
         self.store.write_part(part, rows, failures)
         ended = time.perf_counter()
@@ -118,7 +131,7 @@ class EncodeParts:
             "failures": [asdict(failure) for failure in failures],
             "encoder": self._name,
             "frames": sum(size[0] for size in sizes),
-            "clips": len(videos) * self._clips_of_video,
+            "clips": len(videos) * len(self.store.header.views) * self.settings.clips.segments,
             "token_bytes": len(rows) * self.store.header.row_bytes,
             "clips_per_batch": self.clips_per_batch,
             "waited_s": started - self._idle_since,
@@ -133,39 +146,39 @@ class EncodeParts:
         self._idle_since = ended
         return pa.Table.from_pylist([summary], schema=_SUMMARY)
 
-    @property
-    def _views(self) -> tuple[str, ...]:
-        return self.store.header.views
+    def _encoded(self, batch: pa.Table, videos: Sequence[int]) -> list[tuple[_Encoded, ...]]:
+        """Of each video its clean views and then each augmented pass.
 
-    @property
-    def _clips_of_video(self) -> int:
-        return len(self._views) * self.settings.clips.segments
-
-    def _encoded(self, batch: pa.Table, videos: Sequence[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Pooled tokens `[V, segments, t, h, w, D]` in the store's 16 bits and their extremes, of each video.
-
-        Passes run on from one video to the next: always the same ones, since a pass decides the last bits. On a GPU
-        all of them are queued before the first result is waited for, so that it never waits for the host.
+        The clean views of all videos come first, as if there were no augmented passes, so that theirs are the same
+        bits. On a GPU everything is queued before the first result is waited for: it never waits for the host.
         """
-        clips = (self._clips(batch, index).flatten(0, 1) for index in videos)
-        passes = (self._pass(group) for group in regroup(clips, self.clips_per_batch))
-        found = []
-        for tokens in regroup(passes, self._clips_of_video):
-            grid = (len(self._views), self.settings.clips.segments, *tokens.shape[1:])
-            pooled = pool_tokens(tokens.view(grid), self.store.header.pool)
-            found.append((_to_host(pooled.to(DTYPES[self.store.header.dtype])), _to_host(extremes(pooled))))
+        passes = [list(self._encoded_pass(batch, videos, number)) for number in range(self.settings.views.train + 1)]
         if self.encoder.device.type == "cuda":
             torch.cuda.synchronize()
-        return found
+        return list(zip(*passes, strict=True))
 
-    def _pass(self, clips: torch.Tensor) -> torch.Tensor:
+    def _encoded_pass(self, batch: pa.Table, videos: Sequence[int], number: int) -> Iterator[_Encoded]:
+        """The encoder's passes run on from one video to the next: always the same ones, since a pass of the encoder
+        decides the last bits.
+        """
+        views, segments = 1 if number else len(self.store.header.clean_views), self.settings.clips.segments
+        clips = (self._clips(batch, index, number).flatten(0, 1) for index in videos)
+        encoded = (self._tokens(group) for group in regroup(clips, self.clips_per_batch))
+        for tokens in regroup(encoded, views * segments):
+            pooled = pool_tokens(tokens.view(views, segments, *tokens.shape[1:]), self.store.header.pool)
+            yield _to_host(pooled.to(DTYPES[self.store.header.dtype])), _to_host(extremes(pooled))
+
+    def _tokens(self, clips: torch.Tensor) -> torch.Tensor:
         def on_smaller(size: int) -> None:
             self.clips_per_batch = min(size, self.clips_per_batch)
 
         return encode_clips(self.encoder, clips, self.clips_per_batch, on_smaller)
 
-    def _clips(self, batch: pa.Table, index: int) -> torch.Tensor:
-        """One video's views, `float32[V, segments, 3, T, R, R]`, on the encoder's device."""
+    def _clips(self, batch: pa.Table, index: int, number: int) -> torch.Tensor:
+        """`float32[V, segments, 3, T, R, R]` of one video, on the encoder's device.
+
+        Its clean views, or with a number above 0 that augmented pass alone.
+        """
         spec, device = self.encoder.spec, self.encoder.device
         size = batch["size"][index].as_py()
         pixels = np.frombuffer(batch["pixels"][index].as_buffer(), np.uint8)
@@ -174,15 +187,14 @@ class EncodeParts:
             frames = torch.from_numpy(pixels).view(*size, 3)
         if device.type == "cuda":
             frames = frames.pin_memory().to(device, non_blocking=True)
-        positions = torch.tensor(batch["clips"][index].as_py()).view(self.settings.clips.segments, -1)
-        return evaluation_clips(
-            frames,
-            positions.to(device),
-            self.settings.views,
-            resolution=spec.resolution,
-            mean=spec.mean,
-            std=spec.std,
-        )
+        clips = self.settings.clips
+        plans = torch.tensor(batch["clips"][index].as_py()).view(-1, clips.segments, clips.frames_per_clip)
+        norm: dict[str, Any] = {"resolution": spec.resolution, "mean": spec.mean, "std": spec.std}
+        if number:
+            maker = PassMaker(self.settings.views.augmentation, **norm)
+            video_id = batch["video_id"][index].as_py()
+            return maker.clips(frames, plans[number], video_id=video_id, number=number)[None]
+        return evaluation_clips(frames, plans[0].to(device), self.settings.views, **norm)
 
 
 def share_gpu(encoder: Encoder, config: EmbeddingConfig) -> None:

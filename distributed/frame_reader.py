@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from distributed.clips import Indices
+from distributed.cropping import Crop
 from distributed.shared_frames import Frames, Shape, fill
 
 _LONGEST_WALK = 300  # frames; to go further, seeking is faster
@@ -63,10 +64,10 @@ class _Lent:
         return 1, 0  # the CPU's memory
 
 
-def resize_frames(video: InOrder, needed: Indices, short_side: int, place: str) -> Shape:
+def resize_frames(video: InOrder, needed: Indices, short_side: int, place: str, crop: Crop | None = None) -> Shape:
     """Leave the needed frames at `place`, resized as the reference resizes: OpenCV's bilinear filter.
 
-    One frame at a time lies in memory at its full size.
+    `crop` is cut out before. One frame at a time lies in memory at its full size.
     """
     import cv2  # here, so that only the decoding process loads it
 
@@ -74,6 +75,8 @@ def resize_frames(video: InOrder, needed: Indices, short_side: int, place: str) 
     out: Frames | None = None
     for index, number in enumerate(needed.tolist()):
         frame = video.frame(number)
+        if crop is not None:
+            frame = crop.cut(frame)
         height, width = resized_size(frame.shape[0], frame.shape[1], short_side)
         if out is None:
             out = fill(place, (len(needed), height, width, 3))

@@ -20,6 +20,7 @@ from pyarrow import parquet
 from pydantic import BaseModel, ConfigDict, Field
 
 from distributed.cluster import GRAPH_OPTIONS, rows_of_graph
+from distributed.cropping import WHOLE, Crops
 from distributed.embedding import allowed_failures, decode_cpus, encoder_pool, quiet_data_context
 from distributed.embedding_workers import EmbeddingSettings
 from distributed.encoders import check_weights, load_encoder
@@ -58,6 +59,7 @@ class FullVideoEvaluation:
     stride: int
     results: Storage
     folder: Storage
+    crops: Crops = WHOLE
 
     @property
     def parts(self) -> int:
@@ -77,7 +79,7 @@ class FullVideoEvaluation:
     @property
     def most_windows(self) -> int:
         """Windows whose views fill a pass of the encoder."""
-        return max(1, self.settings.embedding.clips_in_pass // len(self.header.views))
+        return max(1, self.settings.embedding.clips_in_pass // len(self.header.clean_views))
 
 
 def videos_of_folds(tokens: LabelledTokens, folds: Sequence[Fold], paths: Mapping[str, str]) -> pa.Table:
@@ -168,6 +170,7 @@ def _run_graph(evaluation: FullVideoEvaluation, parts: Sequence[int]) -> Iterato
             "stride": evaluation.stride,
             "short_side": short_side(evaluation.settings.views, evaluation.header.encoder["resolution"]),
             "most_windows": evaluation.most_windows,
+            "crops": evaluation.crops,
         },
         num_cpus=decode_cpus(evaluation.settings.embedding),
     )

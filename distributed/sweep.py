@@ -68,7 +68,7 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], job: FoldSearch) -> None:
         self.job = job
         torch.set_num_threads(max(1, math.floor(job.resources.get("cpu", 1))))
-        self.reader = job.tokens.reader(derived_seed(job.seed, "views"))
+        self.reader = job.tokens.reader(derived_seed(job.seed, "views"), job.training.views)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.config = new_config

@@ -32,6 +32,7 @@ from distributed.video_failures import (
     read_failures,
     remember_failures,
 )
+from distributed.views import PASS
 
 FORMAT_VERSION = 1
 HEADER = "store.json"
@@ -55,7 +56,10 @@ class TokensConfig(BaseModel):
 
 @dataclass(frozen=True)
 class StoreHeader:
-    """Everything that decides a store's bytes. `shape` is a row's `(segments, t, h, w, D)`."""
+    """Everything that decides a store's bytes. `shape` is a row's `(segments, t, h, w, D)`.
+
+    `views` are the clean ones, then the augmented passes.
+    """
 
     encoder: dict[str, Any]
     clips: dict[str, Any]
@@ -70,6 +74,11 @@ class StoreHeader:
     parts_per_shard: int
     clips_per_batch: int
     format_version: int = FORMAT_VERSION
+
+    @property
+    def clean_views(self) -> tuple[str, ...]:
+        """The views that probes are scored on; the others are augmented passes."""
+        return tuple(view for view in self.views if not view.startswith(PASS))
 
     @property
     def row_bytes(self) -> int:

@@ -24,8 +24,10 @@ def embed_videos(context: Context, manifest: Manifest) -> TokenStore:
     with context.workspace.stage("embed", chosen, done=store.complete) as measured:
         store.create()
         needed = check_room(store)
+        clean = len(header.clean_views)
+        passes = f" and {len(header.views) - clean} augmented passes" if len(header.views) > clean else ""
         context.say(
-            f"embed: {header.num_videos} videos x {len(header.views)} views with {header.encoder['name']}, "
+            f"embed: {header.num_videos} videos x {clean} views{passes} with {header.encoder['name']}, "
             f"{header.predicted_bytes / 1e6:.1f} MB of tokens, {needed / 1e6:.1f} MB of them to make"
         )
         left = len(rows_of_parts(header, store.missing_parts()))

@@ -88,13 +88,14 @@ def predict(
     calibrated: Annotated[bool, typer.Option("--calibrated", help="with the temperatures of the evaluation")] = False,
     weights: Annotated[str | None, typer.Option(help="where the encoder's weights lie now")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    faces: Annotated[str | None, typer.Option(help="table of boxes, for a model of videos cut to faces")] = None,
 ) -> None:
     """Class probabilities of new videos. A bad video is a line with its reason, and exit code 2 at the end."""
     from jobs.models import read_model
     from jobs.predict import Asked, find_videos, predict_videos, read_decoding
 
     found, speaker = find_videos(videos), console(errors=True)
-    asked = Asked(form, windows, stride, timeline, annotate, calibrated)
+    asked = Asked(form, windows, stride, timeline, annotate, calibrated, faces)
     asked.check(len(found))
     chosen = read_model(model, speaker, tracking_uri)
     chosen = chosen if fold is None else chosen.fold(fold)

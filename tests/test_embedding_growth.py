@@ -14,11 +14,12 @@ import pytest
 
 from distributed.clips import ClipsConfig
 from distributed.decoding import DecodingConfig
-from distributed.embedding import EmbeddingProgress, embed, part_videos, plan_store, rows_of_parts
+from distributed.embedding import EmbeddingProgress, embed, part_videos, rows_of_parts
 from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings
 from distributed.encoders import EncoderConfig
 from distributed.manifest import Manifest
 from distributed.storage import Storage
+from distributed.store_plan import plan_store
 from distributed.token_store import TokensConfig, TokenStore
 from distributed.views import ViewsConfig
 from tests.conftest import WriteVideo

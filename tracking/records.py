@@ -14,7 +14,9 @@ fold record (the refitted winner, scored once on the fold's test actors):
     repeats: [{"seed", "scores"}], trainings of the winner; `scores` is their mean, the rest is of the first;
     ensemble: {"asked": int, "trials", "scores", "recall", "confusion", "notes": [str]};
     calibration: {"temperature", "num_inner": int, and of the test videos, each {"before", "after"} the temperature:
-    "ece", "nll", "bins": [{"low", "high", "count", "confidence", "accuracy"}]}
+    "ece", "nll", "bins": [{"low", "high", "count", "confidence", "accuracy"}]};
+    without_passes: {"scores", "repeats", "reason"}, the winner trained on the clean pass alone; `scores` None and the
+    `reason` where that failed
 """
 
 from collections.abc import Mapping, Sequence
