@@ -14,6 +14,7 @@ from distributed.benchmark_embed import EncodingMeasured, measure_encoding, meas
 from distributed.cluster import ClusterConfig, ray_session
 from distributed.embedding_progress import EmbeddingWork
 from distributed.encoders import TINY, EncoderConfig
+from distributed.encoders.model_folder import PREFIX
 from distributed.errors import UserError
 from jobs.progress import progress
 
@@ -33,14 +34,17 @@ def benchmark_embed(
     """
     if video is not None and not video.is_file():
         raise UserError(f"--video: there is no file {video}; leave it out to measure generated ones")
-    EncoderConfig(encoder, weights or "random")  # refuses an unknown name before anything is made
+    random = weights is None and encoder != TINY and not encoder.startswith(PREFIX)
+    EncoderConfig(encoder, "random" if random else weights)  # refuses an unknown name before anything is made
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="fersweep-") as name:
         folder = Path(name)
-        if encoder != TINY and weights is None:
+        if random:
             console.print(f"{encoder}: random weights, for speed only", soft_wrap=True)
             weights = str(random_weights(folder, encoder))
         config = EncoderConfig(encoder, weights)
+        if config.is_huggingface and Path(place := encoder.removeprefix(PREFIX)).is_dir():
+            config = config.at(place)  # workers have another working directory
         videos = [make_video(folder, kind) for kind in KINDS] if video is None else [video]
         decoding = _decoding(videos, resolution, rounds, console)
         console.print(

@@ -182,7 +182,7 @@ def benchmark_probe(
 @benchmarks.command("embed")
 def benchmark_embed(
     encoder: Annotated[
-        str, typer.Option(help="tiny, or a name of V-JEPA: with random weights, for speed only")
+        str, typer.Option(help="tiny, huggingface:FOLDER, or a name of V-JEPA: with random weights, for speed only")
     ] = "tiny",
     weights: Annotated[str | None, typer.Option(help="the encoder's own weights")] = None,
     video: Annotated[Path | None, typer.Option(help="a video of yours; generated ones by default")] = None,
