@@ -19,11 +19,11 @@ from pyarrow import fs
 from distributed.errors import UserError
 from distributed.storage import Storage
 from distributed.token_store import HEADER, StoreHeader, TokenStore, read_ipc
-from distributed.view_draws import Rows, TrainingViews, ViewDraws
+from distributed.view_draws import DrawnTokens, Rows, TrainingViews, ViewDraws
 from search_spaces.probe import TokenGrid
 
 
-class TokenReader:
+class TokenReader(DrawnTokens):
     """The tokens of a list of videos, by their number in that list.
 
     `shape` is `(N, D)`: the tokens of all segments of a video in one sequence. `take`: what training reads.
@@ -47,7 +47,8 @@ class TokenReader:
         self.views = store.header.views
         clean = len(store.header.clean_views)
         try:
-            self._draws = ViewDraws(seed, len(video_ids), clean=clean, passes=len(self.views) - clean, take=take)
+            passes = len(self.views) - clean
+            super().__init__(ViewDraws(seed, len(video_ids), clean=clean, passes=passes, take=take))
         except ValueError as error:
             raise UserError(f"{store.storage.uri}: {error}") from error
         shards = local_copy(store.storage).child("shards")
@@ -74,32 +75,9 @@ class TokenReader:
             )
         return places
 
-    @property
-    def num_views(self) -> int:
-        """How many views of a video `read` knows: the clean ones, then what augmented passes training takes."""
-        return self._draws.num_views
-
-    @property
-    def num_clean(self) -> int:
-        """How many of them are clean."""
-        return self._draws.clean
-
-    @property
-    def drawn_views(self) -> Rows:
-        """Numbers of the views that training may draw, `int64[n]`."""
-        return self._draws.drawn
-
     def read(self, rows: Rows, views: Rows) -> torch.Tensor:
         """The view of each video whose number is given, `[B, N, D]` in the store's own type."""
         return self._read(self._places[rows, views]).reshape(len(rows), *self.shape)
-
-    def gather(self, rows: Rows, epoch: int | None = None) -> torch.Tensor:
-        """The view of each video that `views_of` draws, `[B, N, D]` in the store's own type."""
-        return self.read(rows, self.views_of(rows, epoch))
-
-    def views_of(self, rows: Rows, epoch: int | None = None) -> Rows:
-        """The number of the view of each video that is trained on in an epoch, `int64[B]`; without one the first."""
-        return self._draws.views_of(rows, epoch)
 
     def evaluation_views(self, rows: Rows) -> torch.Tensor:
         """All clean views of each video, `[B, V, N, D]` in the store's own type."""

@@ -5,7 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from distributed.view_draws import Rows, TrainingViews, ViewDraws
+from distributed.view_draws import DrawnTokens, Rows, TrainingViews, ViewDraws
 from search_spaces.probe import TokenGrid
 
 __all__ = ["Rows", "TensorTokens", "TokenSource"]
@@ -48,7 +48,7 @@ class TokenSource(Protocol):
         """[B, V, N, D]: all clean views of each video."""
 
 
-class TensorTokens:
+class TensorTokens(DrawnTokens):
     """Tokens held in memory, [M, V, N, D] or with one view [M, N, D], of any floating type, on any device.
 
     The last `passes` of the V views are augmented passes.
@@ -68,31 +68,11 @@ class TensorTokens:
         self.shape = (self._tokens.shape[2], self._tokens.shape[3])
         self.grid = grid or TokenGrid(1, 1, 1, self.shape[0])
         clean = self._tokens.shape[1] - passes
-        self._draws = ViewDraws(seed, self.num_videos, clean=clean, passes=passes, take=take)
-
-    @property
-    def num_views(self) -> int:
-        return self._draws.num_views
-
-    @property
-    def num_clean(self) -> int:
-        return self._draws.clean
-
-    @property
-    def drawn_views(self) -> Rows:
-        return self._draws.drawn
+        super().__init__(ViewDraws(seed, self.num_videos, clean=clean, passes=passes, take=take))
 
     def read(self, rows: Rows, views: Rows) -> Tensor:
         """[B, N, D]: the view of each video whose number is given."""
         return self._tokens[torch.from_numpy(rows), torch.from_numpy(views)]
-
-    def gather(self, rows: Rows, epoch: int | None) -> Tensor:
-        """[B, N, D]: the view of each video that an epoch draws; the first without an epoch."""
-        return self.read(rows, self.views_of(rows, epoch))
-
-    def views_of(self, rows: Rows, epoch: int | None) -> Rows:
-        """int64[B]: the number of the view that `gather` gives of each video."""
-        return self._draws.views_of(rows, epoch)
 
     def evaluation_views(self, rows: Rows) -> Tensor:
         """[B, V, N, D]: all clean views of each video."""

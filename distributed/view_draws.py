@@ -5,10 +5,12 @@ torch alone.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 Rows = npt.NDArray[np.int64]
 TrainingViews = Literal["all", "augmented", "clean"]
@@ -66,3 +68,37 @@ class ViewDraws:
         # A generator of its own, as the order of a round serves all its epochs.
         pass_of = np.random.default_rng([self._seed, round_number, count]).permuted(orders, axis=1)[:, place]
         return np.where(pass_of < self.passes, self.clean + pass_of, clean)
+
+
+class DrawnTokens(ABC):
+    """Tokens of numbered videos in numbered views, of which an epoch reads those that `draws` draws."""
+
+    def __init__(self, draws: ViewDraws) -> None:
+        self._draws = draws
+
+    @property
+    def num_views(self) -> int:
+        """How many views of a video `read` knows: the clean ones, then what augmented passes training takes."""
+        return self._draws.num_views
+
+    @property
+    def num_clean(self) -> int:
+        """How many of them are clean."""
+        return self._draws.clean
+
+    @property
+    def drawn_views(self) -> Rows:
+        """Numbers of the views that training may draw, int64[n]."""
+        return self._draws.drawn
+
+    @abstractmethod
+    def read(self, rows: Rows, views: Rows) -> Tensor:
+        """[B, N, D], as they are kept: the view of each video whose number is given."""
+
+    def views_of(self, rows: Rows, epoch: int | None = None) -> Rows:
+        """int64[B]: the number of the view of each video that is trained on in an epoch; without one the first."""
+        return self._draws.views_of(rows, epoch)
+
+    def gather(self, rows: Rows, epoch: int | None = None) -> Tensor:
+        """[B, N, D]: the view of each video that `views_of` draws."""
+        return self.read(rows, self.views_of(rows, epoch))
