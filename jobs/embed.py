@@ -25,9 +25,11 @@ def embed_videos(context: Context, manifest: Manifest) -> TokenStore:
         store.create()
         needed = check_room(store)
         clean = len(header.clean_views)
-        passes = f" and {len(header.views) - clean} augmented passes" if len(header.views) > clean else ""
+        views = f"{clean} views" if clean > 1 else "1 view"
+        if passes := len(header.views) - clean:
+            views += f" and {passes} augmented pass{'es' if passes > 1 else ''}"
         context.say(
-            f"embed: {header.num_videos} videos x {clean} views{passes} with {header.encoder['name']}, "
+            f"embed: {header.num_videos} videos x {views} with {header.encoder['name']}, "
             f"{header.predicted_bytes / 1e6:.1f} MB of tokens, {needed / 1e6:.1f} MB of them to make"
         )
         left = len(rows_of_parts(header, store.missing_parts()))

@@ -31,7 +31,8 @@ def plan_lines(plan: EmbeddingPlan, header: StoreHeader) -> list[str]:
     rate = 1 / of.clip_s if of.clip_s else 0.0
     batch = f"measured: {of.clips_in_batch} real clips in one pass"
     return [
-        f"plan: {plan.videos} of {header.num_videos} videos x {views} views x {plan.clips // (plan.videos * views)} "
+        f"plan: {plan.videos} of {header.num_videos} videos x {views} view{'s' if views > 1 else ''} "
+        f"x {plan.clips // (plan.videos * views)} "
         f"segments = {plan.clips} clips",
         f"  frames to keep: {plan.frames}, {of.frames:.1f} of {of.length:.1f} a video ({sample}{failed})",
         f"  bytes to the encoders: {_size(plan.pixel_bytes)} of 8-bit pixels (measured: the same videos)",

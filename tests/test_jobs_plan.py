@@ -26,7 +26,7 @@ def test_a_plan_measures_and_writes_nothing(finished_run: FinishedRun, tmp_path:
     before = state_of(tmp_path)
     plan(context)
     text = said(context)
-    assert "plan: 25 of 25 videos x 1 views x 2 segments = 50 clips" in text
+    assert "plan: 25 of 25 videos x 1 view x 2 segments = 50 clips" in text
     assert "(measured: 5 of 25 videos, chosen by the experiment's seed" in text
     assert "token store: 102.4 kB (exact, where no video fails)" in text
     assert "on one CPU thread in float32 (measured: " in text and "expected: " in text

@@ -14,12 +14,12 @@ from tracking.report_parts import Column, Section, Table
 WITH, WITHOUT = "with augmented passes", "clean pass alone"
 _WHAT = (
     "Each fold's probe was trained a second time on the clean pass alone, with the same parameters, first weights and "
-    "order of videos, and scored on the same test videos, which are clean in both cases. The first row is the result "
-    "of this report."
+    "order of videos, and scored on the same test videos, which are clean in both cases. What was trained with them is "
+    "the result of this report."
 )
 _SEARCHED = (
     "The parameters were chosen for training with augmented passes, so this is what the passes do for these "
-    "configurations; what a search of its own finds without them, `fersweep compare` tells of two experiments."
+    "configurations; what a search of its own finds without them, fersweep compare tells of two experiments."
 )
 _FIRST = "Paired differences of all videos are those of the first trainings."
 
@@ -68,32 +68,30 @@ def _verdict(pair: Record) -> str:
 def _scores(
     folds: Sequence[Record], intervals: Mapping[str, Mapping[str, Bounds]], comparisons: Sequence[Record]
 ) -> Table:
-    columns = [Column("trained")]
-    for title in rec.SCORE_TITLES.values():
-        columns += [Column(f"test {title} (%)", "n test"), Column("all videos, 95 %", "n test")]
-    rows = []
-    for name, scores in (
-        (WITH, [f["scores"] for f in folds]),
-        (WITHOUT, [f["without_passes"]["scores"] for f in folds]),
-    ):
-        row = [name]
-        for score in rec.SCORES:
-            row.append(rec.percent(*rec.mean_std([one[score] for one in scores])))
-            row.append(_pooled(intervals.get(name, {}).get(score)))
-        rows.append(row)
+    columns = [
+        Column("score"),
+        Column(WITH, "n test"),
+        Column(WITHOUT, "n test"),
+        Column("difference, paired", "n test"),
+    ]
     by_score = {pair["score"]: pair["difference"] for pair in comparisons}
-    foot = ["difference, paired"]
-    for score in rec.SCORES:
-        each = [fold["scores"][score] - fold["without_passes"]["scores"][score] for fold in folds]
-        mean, deviation = rec.mean_std(each)
-        foot.append(f"{100 * mean:+.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}"))
-        found = by_score.get(score)
-        foot.append("–" if found is None else " ".join(_signed(found)))
-    return Table(columns, rows, foot)
+    rows = []
+    for score, title in rec.SCORE_TITLES.items():
+        sides = [[f["scores"][score] for f in folds], [f["without_passes"]["scores"][score] for f in folds]]
+        mean, deviation = rec.mean_std([one - other for one, other in zip(*sides, strict=True)])
+        gap = f"{100 * mean:+.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
+        rows.append(
+            [f"test {title} (%), mean of the folds", *(rec.percent(*rec.mean_std(side)) for side in sides), gap]
+        )
+        pooled = [_pooled(intervals.get(name, {}).get(score)) for name in (WITH, WITHOUT)]
+        rows.append([f"test {title} (%), all videos, 95 %", *pooled, _signed(by_score.get(score))])
+    return Table(columns, rows)
 
 
-def _signed(found: Record) -> tuple[str, str]:
-    return f"{100 * found['value']:+.1f}", f"({100 * found['low']:+.1f} to {100 * found['high']:+.1f})"
+def _signed(found: Record | None) -> str:
+    if found is None:
+        return "–"
+    return f"{100 * found['value']:+.1f} ({100 * found['low']:+.1f} to {100 * found['high']:+.1f})"
 
 
 def _pooled(bounds: Bounds | None) -> str:
