@@ -73,6 +73,7 @@ ROAD = (
     "evaluation",
     "optimism",
     "winners",
+    "published",
     "attention",
     "inspection",
     "embedding_map",

@@ -17,6 +17,7 @@ from search_spaces.attentive import (
     build,
     load_published,
     published_params,
+    published_state,
 )
 
 DIM, HEADS, CLASSES = 48, 4, 5
@@ -129,6 +130,24 @@ def test_published_weights_load(prefix: str) -> None:
     tokens = torch.randn(2, 9, DIM)
     expected = trained.classify(readout(tokens, trained.queries()))
     assert torch.equal(loaded.classify(readout(tokens, loaded.queries())), expected)
+
+
+def test_weights_that_were_trained_without_the_projection_load_without_it() -> None:
+    trained = scattered(AttentiveProbe(DIM, CLASSES, heads=HEADS, seed=1), 2)
+    state = published_state(trained)
+    assert {name.removeprefix("module.") for name in state} == set(trained.state_dict())
+    loaded = load_published(state, heads=HEADS, projected=False)
+    tokens = torch.randn(2, 9, DIM)
+    weights = {name: w.detach() for name, w in trained.named_parameters()}
+    weights |= {f"{PREFIX}xattn.proj.weight": torch.eye(DIM), f"{PREFIX}xattn.proj.bias": torch.zeros(DIM)}
+    expected = projected_logits(weights, tokens, HEADS, 1)
+    torch.testing.assert_close(loaded.classify(readout(tokens, loaded.queries())), expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(expected, projected_logits(dict(trained.named_parameters()), tokens, HEADS, 1), atol=0.1)
+
+
+def test_several_queries_have_no_published_form() -> None:
+    with pytest.raises(ValueError, match="one query, this probe 2"):
+        published_state(AttentiveProbe(DIM, CLASSES, heads=HEADS, queries=2, seed=1))
 
 
 def test_published_weights_that_do_not_fit_are_refused() -> None:
