@@ -1,7 +1,7 @@
 """Refitted probes as checkpoints of the published code, which its `AttentiveClassifier` loads.
 
 Attentive probes become checkpoints of V-JEPA's evaluations as Eing et al. run them (`classifier`, whose cross-attention
-ends in a projection; Meta's own V-JEPA code holds that projection's weights but never applies them), deep probes those of
+ends in a projection; V-JEPA's own code holds that projection's weights but never applies them), deep probes those of
 V-JEPA 2 (`classifiers`). They hold tensors alone, so that `torch.load(..., weights_only=True)` reads them.
 """
 

@@ -28,7 +28,7 @@ _AFTER_EMBEDDING: dict[str, Callable[[Context, Manifest, TokenStore], object]] =
 
 
 def run_up_to(context: Context, last: str) -> None:
-    """Every stage up to `last`, on one Ray. Folds and probes that cannot be made are refused before hours of embedding."""
+    """Every stage up to `last`, on one Ray. Folds and probes that cannot be made are refused before embedding."""
     manifest = index(context)
     if last not in STAGES[:2]:
         make_folds(manifest.table, manifest.label_names, context.experiment.folds)
