@@ -32,7 +32,8 @@ def run_up_to(context: Context, last: str) -> None:
     manifest = index(context)
     if last not in STAGES[:2]:
         make_folds(manifest.table, manifest.label_names, context.experiment.folds)
-        context.experiment.search.check(dim=context.store(manifest).header.shape[-1])
+        if context.experiment.evaluate.selection != "paper":
+            context.experiment.search.check(dim=context.store(manifest).header.shape[-1])
     with ray_session(context.experiment.cluster):
         for name in STAGES[1 : STAGES.index(last) + 1]:
             _run(context, name, manifest)
