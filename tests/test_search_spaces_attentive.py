@@ -157,6 +157,14 @@ def test_published_weights_that_do_not_fit_are_refused() -> None:
         load_published(state, heads=HEADS)
 
 
+@pytest.mark.parametrize("missing", ["linear.weight", "pooler.query_tokens"])
+def test_weights_of_something_else_are_refused_by_what_they_lack(missing: str) -> None:
+    state = AttentiveProbe(DIM, CLASSES, heads=HEADS, seed=1).state_dict()
+    del state[missing]
+    with pytest.raises(RuntimeError, match=f"hold no {missing}, so they are not those of an attentive classifier"):
+        load_published(state, heads=HEADS)
+
+
 def test_weights_start_as_published() -> None:
     probe = AttentiveProbe(192, 8, heads=8, depth=3, seed=0)
     state = probe.state_dict()
