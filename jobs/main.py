@@ -162,6 +162,17 @@ def benchmark_probe(
     measure(shape | {"rounds": rounds, "threads": threads}, packs, console())
 
 
+@benchmarks.command("sweep")
+def benchmark_sweep(
+    configurations: Annotated[int, typer.Option(help="in two folds together, trained for one step each")] = 160,
+    pack: Annotated[int, typer.Option(help="configurations trained together")] = 16,
+) -> None:
+    """What Ray Tune, Optuna and MLflow cost a configuration."""
+    from jobs.benchmark_sweep import benchmark_sweep as measure
+
+    measure(configurations, pack, console())
+
+
 @benchmarks.callback()
 def _benchmark() -> None:
     """Measure this machine."""

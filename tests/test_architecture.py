@@ -66,6 +66,7 @@ ROAD = (
     "benchmark_probe",
     "search",
     "sweep",
+    "benchmark_sweep",
     "studies",
     "refits",
     "selection",
