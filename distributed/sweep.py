@@ -36,6 +36,8 @@ from distributed.search import (
 from distributed.storage import Storage
 from distributed.training import ProbeSpec, TrainingConfig, probe_record, train_pack
 
+_LEAST_CPU = 0.25  # of a CPU for a trial: every process costs memory and seconds of starting
+
 
 class SweepConfig(BaseModel):
     """What a trial may use. Unset, the folds share the machine or the cluster evenly."""
@@ -113,7 +115,7 @@ def run_sweep(jobs: Sequence[FoldSearch], config: SweepConfig, on_pack: Callable
     """
     heard: dict[int, set[int]] = {job.fold: set() for job in jobs}
     _report_new(jobs, heard, on_pack)
-    resources = trial_resources(config, len(jobs))
+    resources = trial_resources(config, len(jobs), side_by_side=True)
     running = [
         _search_fold.remote(job, config, resources) for job in jobs if len(heard[job.fold]) < job.search.num_packs
     ]
@@ -140,13 +142,18 @@ def _report_new(
             on_pack(records)
 
 
-def trial_resources(config: SweepConfig, num_folds: int) -> dict[str, float]:
-    """The `cpu` and `gpu` that one trial books; the folds share what there is."""
+def trial_resources(config: SweepConfig, num_folds: int, *, side_by_side: bool = False) -> dict[str, float]:
+    """The `cpu` and `gpu` that one trial books; the folds share what there is.
+
+    `side_by_side`: with more folds than CPUs they share the CPUs, up to four trials on one. Folds that take turns
+    instead keep their processes until they end, and the last of an odd number leaves the other CPUs idle.
+    """
     cpus, gpus = total_resources()
     at_once = num_folds * config.packs_at_once
     gpu_share = min(1.0, math.floor(100 * gpus / at_once) / 100)
+    cpu_share = max(_LEAST_CPU, math.floor(100 * cpus / at_once) / 100) if side_by_side else 1.0
     return {
-        "cpu": config.cpus_per_trial or float(max(1, math.floor(cpus / at_once))),
+        "cpu": config.cpus_per_trial or float(math.floor(cpus / at_once) or min(1.0, cpu_share)),
         "gpu": gpu_share if config.gpus_per_trial is None else config.gpus_per_trial,
     }
 

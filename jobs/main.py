@@ -195,6 +195,17 @@ def benchmark_embed(
     measure(encoder, weights, video, console(), resolution=resolution, rounds=rounds)
 
 
+@benchmarks.command("sweep")
+def benchmark_sweep(
+    configurations: Annotated[int, typer.Option(help="in two folds together, trained for one step each")] = 160,
+    pack: Annotated[int, typer.Option(help="configurations trained together")] = 16,
+) -> None:
+    """What Ray Tune, Optuna and MLflow cost a configuration."""
+    from jobs.benchmark_sweep import benchmark_sweep as measure
+
+    measure(configurations, pack, console())
+
+
 @benchmarks.callback()
 def _benchmark() -> None:
     """Measure this machine."""

@@ -65,11 +65,17 @@ def export(
     experiment: ExperimentFile,
     folder: Annotated[Path, typer.Argument(help="where the model goes")],
     overrides: Overrides = None,
+    layout: Annotated[
+        str, typer.Option(help="fersweep; reference: checkpoints of V-JEPA's or V-JEPA 2's own classifier")
+    ] = "fersweep",
 ) -> None:
     """Write an evaluation's probes as a folder that `predict` reads anywhere."""
+    from jobs.export import Layout
     from jobs.export import export as export_model
 
-    export_model(open_context(experiment, overrides), folder)
+    if layout not in [each.value for each in Layout]:
+        raise typer.BadParameter(f"{layout!r} is no layout: choose fersweep or reference", param_hint="--layout")
+    export_model(open_context(experiment, overrides), folder, Layout(layout))
 
 
 @app.command()

@@ -106,8 +106,8 @@ class Tracker:
     def log_probe(self, sweep_key: str, record: Record) -> str:
         """The run of one configuration, complete with its end; a run that has ended is left alone.
 
-        Its score is the last `validation_uar`. It ends as its tag `status` says: complete as FINISHED, pruned as
-        KILLED, failed as FAILED, the latter two with their `reason`.
+        A complete one has the `score` that it is selected by. It ends as its tag `status` says: complete as FINISHED,
+        pruned as KILLED, failed as FAILED, the latter two with their `reason`.
         """
         key = f"{_fold_key(sweep_key, record['fold'])}/trial:{record['trial']}"
         run = self._runs(sweep_key).get(key)
