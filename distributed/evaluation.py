@@ -25,11 +25,13 @@ from distributed import metrics
 from distributed.calibration import calibration_record, fit_temperature
 from distributed.cluster import finish
 from distributed.errors import UserError
+from distributed.families import family_results, further_records
 from distributed.fold_tables import Member, members_table, parquet_bytes, predictions_table
 from distributed.folds import Fold
 from distributed.labelled_tokens import LabelledTokens
 from distributed.refits import Probabilities, Refit, record_spec, refit_spec, score, train_and_predict
 from distributed.search import Record, derived_seed
+from distributed.selection import FamilyBest
 from distributed.storage import Storage
 from distributed.training import ProbeResult, ProbeSpec, TrainingConfig
 
@@ -47,6 +49,16 @@ class EvaluateConfig(BaseModel):
     without_passes: bool = Field(
         True, description="where training takes augmented passes, also train the winner on the clean pass alone"
     )
+    families: bool = Field(False, description="score every family's best configuration too, to compare families")
+
+    @model_validator(mode="after")
+    def _families_are_searched(self) -> Self:
+        if self.families and self.selection == "paper":
+            raise ValueError(
+                "families: the fixed recipe of selection=paper is of one family; remove families or set "
+                "selection: nested"
+            )
+        return self
 
     @model_validator(mode="after")
     def _the_ensemble_is_one(self) -> Self:
@@ -64,7 +76,8 @@ class EvaluateConfig(BaseModel):
 class FoldEvaluation:
     """One fold's winner, to be refitted on `fold.development` and scored on `fold.test`.
 
-    `ensemble`: the configurations of the fold's ensemble, the winner first; none without one.
+    `ensemble`: the configurations of the fold's ensemble, the winner first; none without one. `families`: the best of
+    every family, the winner's first; none where they are not compared.
     """
 
     fold: Fold
@@ -75,6 +88,7 @@ class FoldEvaluation:
     seed: int
     results: Storage
     ensemble: tuple[Record, ...] = ()
+    families: tuple[FamilyBest, ...] = ()
 
     @property
     def compares_passes(self) -> bool:
@@ -135,14 +149,15 @@ def _evaluate_fold(job: FoldEvaluation, threads: int) -> None:
 
 
 def refit_and_score(job: FoldEvaluation) -> FoldOutcome:
-    """Train the winner's repeats and the ensemble in one pack, and score the fold's test part.
+    """Train the winner's repeats, the ensemble and the families in one pack, and score the fold's test part.
 
     Raises:
         UserError: the winner cannot be trained on all actors outside the fold.
     """
     started, tokens, test = time.monotonic(), job.tokens, job.fold.test
     specs = [refit_spec(job.seed, job.winner, repeat) for repeat in range(job.config.repeats)]
-    specs += [refit_spec(job.seed, record) for record in job.ensemble[1:]]
+    partners = [*job.ensemble[1:], *further_records(job.families, [job.winner, *job.ensemble])]
+    specs += [refit_spec(job.seed, record) for record in partners]
     trained = train_and_predict(tokens, job.fold.development, test, specs, job.training, seed=job.seed)
     repeats, others = _winners_own(job, trained), trained[job.config.repeats :]
     first = repeats[0]
@@ -152,16 +167,20 @@ def refit_and_score(job: FoldEvaluation) -> FoldOutcome:
     ]
     record = _fold_record(job, repeats)
     if job.ensemble:
-        partners = [one for one in others if isinstance(one, Refit)]
-        mean = np.stack([one.probabilities for one in (first, *partners)]).mean(axis=0)
-        record["ensemble"] = _ensemble_record(job, others, mean)
+        together = others[: len(job.ensemble) - 1]
+        complete = [one for one in together if isinstance(one, Refit)]
+        mean = np.stack([one.probabilities for one in (first, *complete)]).mean(axis=0)
+        record["ensemble"] = _ensemble_record(job, together, mean)
         members += [
             Member("member", number, one.spec.trial, one.spec.seed, one.probabilities)
-            for number, one in enumerate(partners, start=1)
+            for number, one in enumerate(complete, start=1)
         ]
         members.append(Member("ensemble", 0, None, None, mean))
     record["without_passes"], alone = _without_passes(job, specs[: job.config.repeats])
     members += alone
+    if job.families:
+        record["families"], found = family_results(tokens, test, job.families, [first, *others])
+        members += found
     if job.config.calibrate:
         record["calibration"] = _calibration(job, first.probabilities)
     record |= {"curves": first.result.curves, "seconds": time.monotonic() - started}
@@ -227,6 +246,7 @@ def _fold_record(job: FoldEvaluation, repeats: Sequence[Refit]) -> Record:
         "ensemble": None,
         "calibration": None,
         "without_passes": None,
+        "families": None,
         "num_test": len(job.fold.test),
         "test_actors": sorted({job.tokens.actors[row] for row in job.fold.test}),
     }

@@ -16,7 +16,8 @@ from distributed.refits import Probabilities
 
 @dataclass(frozen=True)
 class Member:
-    """Who gave the probabilities float32[B, C]: a repeat of the winner, another configuration, or their mean.
+    """Who gave the probabilities float32[B, C]: a repeat of the winner, another configuration, their mean, or the best
+    configuration of a family, whose number is its place in the fold record's `families`.
 
     A repeat may have been trained without the augmented passes.
 
@@ -24,7 +25,7 @@ class Member:
     seed, the fixed recipe no trial.
     """
 
-    role: Literal["repeat", "member", "ensemble", "without_passes"]
+    role: Literal["repeat", "member", "ensemble", "without_passes", "family"]
     number: int
     trial: int | None
     seed: int | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -89,16 +89,65 @@ def read_scored(results: Storage) -> ScoredVideos:
         UserError: no fold is evaluated there, a fold's predictions are missing or not readable, or two folds
             do not belong together: other classes, another protocol, or a video that both have scored.
     """
+    records = read_records(results)
+    trainings = min(len(record.get("repeats") or [0]) for record in records.values())
+    tables = {number: [_predictions(results, f"fold-{number}.parquet", number)] for number in records}
+    for number in records:
+        tables[number] += [_members(results, number, "repeat", repeat) for repeat in range(1, trainings)]
+    return _together(results, tables, {str(record["selection"]) for record in records.values()})
+
+
+def read_families(results: Storage) -> dict[str, ScoredVideos]:
+    """What the best configuration of every family said, by family; a family is scored in the folds that could be.
+
+    Raises:
+        UserError: as `read_scored`, or the families of a fold were not scored.
+    """
+    records = read_records(results)
+    found: dict[str, dict[int, list[pa.Table]]] = {}
+    for number, record in records.items():
+        if not record.get("families"):
+            raise UserError(
+                f"{results.uri}: only the winner of fold {number} was scored there, and not every family's best; "
+                "evaluate with evaluate.families=true"
+            )
+        for place, family in enumerate(record["families"]):
+            tables = found.setdefault(family["family"], {})
+            if family["scores"] is not None:
+                tables[number] = [_members(results, number, "family", place)]
+    selections = {str(record["selection"]) for record in records.values()}
+    return {name: _together(results, tables, selections) for name, tables in found.items() if tables}
+
+
+def without_passes(results: Storage) -> ScoredVideos | None:
+    """What the winners trained without augmented passes said of the same videos; None unless every fold has them.
+
+    Raises:
+        UserError: as `read_scored`.
+    """
+    records = read_records(results)
+    trainings = min(len((record.get("without_passes") or {}).get("repeats") or ()) for record in records.values())
+    if not trainings:
+        return None
+    tables = {n: [_members(results, n, "without_passes", training) for training in range(trainings)] for n in records}
+    return _together(results, tables, {str(record["selection"]) for record in records.values()})
+
+
+def read_records(results: Storage) -> dict[int, dict[str, Any]]:
+    """The folds' records by the folds' numbers, in their order. Raises UserError: no fold is evaluated there."""
     numbers = sorted(int(found[1]) for name in results.names() if (found := re.fullmatch(r"fold-(\d+)\.json", name)))
     if not numbers:
         raise UserError(f"{results.uri}: no fold is evaluated there; run `fersweep evaluate` first")
-    tables = [_predictions(results, f"fold-{number}.parquet", number) for number in numbers]
-    records = [results.read_json(f"fold-{number}.json") for number in numbers]
+    return {number: results.read_json(f"fold-{number}.json") for number in numbers}
+
+
+def _together(results: Storage, by_fold: Mapping[int, Sequence[pa.Table]], selections: set[str]) -> ScoredVideos:
+    """All folds' videos in one: of each fold the predictions of the first training and, after it, of further ones."""
+    tables = [first for first, *_ in by_fold.values()]
     names = {_label_names(table) for table in tables}
-    selections = {str(record["selection"]) for record in records}
     if len(names) > 1 or len(selections) > 1:
         raise UserError(f"{results.uri}: its folds have different classes or protocols; evaluate in a new workspace")
-    label_names = names.pop()
+    (label_names,), (selection,) = names, selections
     place = {name: index for index, name in enumerate(label_names)}
     ids = [str(one) for one in _joined(tables, "video_id")]
     order = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
@@ -106,44 +155,23 @@ def read_scored(results: Storage) -> ScoredVideos:
     if twice is not None:
         raise UserError(f"{results.uri}: {twice} is scored in two folds; evaluate in a new workspace")
     actors = _joined(tables, "actor")
-    trainings = min(len(record.get("repeats") or [0]) for record in records)
     return ScoredVideos(
         label_names,
-        selections.pop(),
+        selection,
         tuple(ids[row] for row in order),
         tuple(str(actors[row]) for row in order),
         _places(tables, "true", place)[order],
         _places(tables, "predicted", place)[order],
-        np.repeat(numbers, [len(table) for table in tables])[order].astype(np.int64),
+        np.repeat(list(by_fold), [len(table) for table in tables])[order].astype(np.int64),
         tuple(
-            _places([_repeat(results, number, repeat) for number in numbers], "predicted", place)[order]
-            for repeat in range(1, trainings)
+            _places(repeat, "predicted", place)[order]
+            for repeat in zip(*(further for _, *further in by_fold.values()), strict=True)
         ),
     )
 
 
-def without_passes(results: Storage, scored: ScoredVideos) -> ScoredVideos | None:
-    """What the winners trained without augmented passes said of the same videos; None unless every fold has them."""
-    numbers = sorted(set(scored.folds.tolist()))
-    records = [results.read_json(f"fold-{number}.json").get("without_passes") or {} for number in numbers]
-    trainings = min(len(record.get("repeats") or ()) for record in records)
-    if not trainings:
-        return None
-    place = {name: index for index, name in enumerate(scored.label_names)}
-    predicted = []
-    for training in range(trainings):
-        tables = [_member(results, number, "without_passes", training) for number in numbers]
-        said = dict(zip(_joined(tables, "video_id"), _joined(tables, "predicted"), strict=True))
-        predicted.append(np.array([place[said[video_id]] for video_id in scored.video_ids], np.int64))
-    return replace(scored, predicted=predicted[0], repeats=tuple(predicted[1:]))
-
-
-def _repeat(results: Storage, fold: int, repeat: int) -> pa.Table:
-    """What one of the winner's further trainings said of the fold's videos, in the order of the first one's."""
-    return _member(results, fold, "repeat", repeat)
-
-
-def _member(results: Storage, fold: int, role: str, number: int) -> pa.Table:
+def _members(results: Storage, fold: int, role: str, number: int) -> pa.Table:
+    """What a member said of the fold's videos: `repeat`, the winner trained once more, `without_passes` or `family`."""
     table = _predictions(results, f"fold-{fold}-members.parquet", fold)
     return table.filter(pc.and_(pc.equal(table["role"], role), pc.equal(table["number"], number)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from distributed.errors import UserError
 from distributed.search import Record
@@ -28,6 +29,29 @@ def best_of(fold: int, records: Sequence[Record], count: int) -> list[Record]:
         if len(best) < count and all(record["params"] != other["params"] for other in best):
             best.append(record)
     return best
+
+
+@dataclass(frozen=True)
+class FamilyBest:
+    """A family's complete configuration with the best inner score, None without one, of the `tried` in a fold."""
+
+    family: str
+    tried: int
+    record: Record | None
+
+
+def best_of_families(fold: int, records: Sequence[Record]) -> list[FamilyBest]:
+    """The best of every family that the fold's search has tried: the winner's family first, then by inner score.
+
+    Raises as `best_of`.
+    """
+    winner_of(fold, records)
+    found = []
+    for family in sorted({record["family"] for record in records}):
+        mine = [record for record in records if record["family"] == family]
+        complete = any(record["state"] == "complete" for record in mine)
+        found.append(FamilyBest(family, len(mine), winner_of(fold, mine) if complete else None))
+    return sorted(found, key=lambda best: (-best.record["score"], best.record["trial"]) if best.record else (1.0, 0))
 
 
 def winner_of(fold: int, records: Sequence[Record]) -> Record:

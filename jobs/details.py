@@ -17,6 +17,7 @@ from jobs.passes import passes_sections
 from jobs.transfer import transfers
 from jobs.uncertainty import uncertainty_section
 from tracking.calibration_section import calibration_sections
+from tracking.families_section import families_sections
 from tracking.full_video_section import full_video_section
 from tracking.members_section import members_sections
 from tracking.report_parts import Section
@@ -31,6 +32,7 @@ def details(
         *anchors_sections(context, manifest, store, list(records)),
         *members_sections(records),
         *passes_sections(context, manifest, store, records, scored),
+        *families_sections(records),
         *further_sections(context, manifest, store, records),
         *calibration_sections(records),
         uncertainty_section(scored, manifest),

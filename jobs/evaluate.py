@@ -8,7 +8,7 @@ from distributed.evaluation import FoldEvaluation, evaluate_folds, result_name
 from distributed.manifest import Manifest
 from distributed.scored_videos import read_scored
 from distributed.search import Record, derived_seed
-from distributed.selection import best_of, paper_recipe
+from distributed.selection import best_of, best_of_families, paper_recipe
 from distributed.sweep import FoldSearch, trial_resources
 from distributed.token_store import TokenStore
 from jobs.context import Context
@@ -30,10 +30,11 @@ def fold_evaluations(context: Context, manifest: Manifest, store: TokenStore) ->
     tokens, folds = context.labelled(manifest, store)
     if config.selection == "paper":
         recipe = paper_recipe(store.header.encoder["heads"])
-        best = {fold.index: [recipe] for fold in folds}
+        best, families = {fold.index: [recipe] for fold in folds}, {}
     else:
-        searches = fold_searches(context, manifest, store)
-        best = {search.fold: _searched_best(search, max(config.ensemble, 1)) for search in searches}
+        searched = {one.fold: _searched(one) for one in fold_searches(context, manifest, store)}
+        best = {fold: best_of(fold, records, max(config.ensemble, 1)) for fold, records in searched.items()}
+        families = {fold: best_of_families(fold, records) for fold, records in searched.items() if config.families}
     results = results_folder(context, manifest, store)
     return [
         FoldEvaluation(
@@ -45,6 +46,7 @@ def fold_evaluations(context: Context, manifest: Manifest, store: TokenStore) ->
             seed=derived_seed(experiment.seed, "fold", fold.index),
             results=results,
             ensemble=tuple(best[fold.index]) if config.ensemble else (),
+            families=tuple(families.get(fold.index, ())),
         )
         for fold in folds
     ]
@@ -74,15 +76,19 @@ def evaluate(context: Context, manifest: Manifest, store: TokenStore) -> list[Re
     for record in records:
         for note in (record["ensemble"] or {}).get("notes", []):
             context.say(f"  fold {record['fold']}: a smaller ensemble than asked for; {note}")
+        for family in record["families"] or ():
+            if family["reason"]:
+                context.say(f"  fold {record['fold']}: {family['family']} is not scored; {family['reason']}")
     register_winners(context, manifest, store)
     return records
 
 
-def _searched_best(search: FoldSearch, count: int) -> list[Record]:
+def _searched(search: FoldSearch) -> list[Record]:
+    """Every configuration of a finished search."""
     records = found_records([search])
     if len(records) < search.search.configurations:
         raise UserError(
             f"fold {search.fold}: {len(records)} of {search.search.configurations} configurations are "
             "searched; run `fersweep sweep` first, which goes on where it stopped"
         )
-    return best_of(search.fold, records, count)
+    return records

@@ -27,7 +27,7 @@ def passes_sections(
     """One section where training took augmented passes and winners were trained without them too."""
     header = store.header
     count = len(header.views) - len(header.clean_views)
-    alone = without_passes(results_folder(context, manifest, store), scored)
+    alone = without_passes(results_folder(context, manifest, store))
     runs = {WITH: scored, WITHOUT: alone} if alone is not None else {}
     enough = len(set(scored.actors)) >= MIN_ACTORS
     pairs = [compare(runs, score=score)[0] for score in get_args(Score)] if runs and enough else []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from distributed.exported import ExportedModel, temperature_of
 from distributed.manifest import Manifest
+from distributed.scored_videos import read_scored
 from distributed.settings import settings_key
 from distributed.storage import Storage
 from distributed.token_store import TokenStore
@@ -87,15 +88,18 @@ def write_files(model: ExportedModel, results: Storage, folder: Path) -> None:
 def fingerprint(model: ExportedModel, results: Storage) -> str:
     """What the model is and what it said of the test videos, as sha256 (hex).
 
-    The code's version and the place of the encoder's weights are no part of it, nor are seconds: the same results,
-    made or read once more, have the same fingerprint.
+    The code's version and the place of the encoder's weights are no part of it, nor are seconds and the last bits of
+    probabilities, which depend on what a winner shares its pack with: the same results, made or read once more, have
+    the same fingerprint.
     """
+    scored = read_scored(results)
     folds = [
         {
             "fold": winner.fold,
             "params": winner.record["params"],
+            "seed": winner.record["repeats"][0]["seed"],
+            "epochs": len(winner.record["curves"]),
             "temperature": temperature_of(winner),
-            "predictions": hashlib.sha256(results.read_bytes(f"fold-{winner.fold}.parquet")).hexdigest(),
         }
         for winner in model.winners
     ]
@@ -109,5 +113,6 @@ def fingerprint(model: ExportedModel, results: Storage) -> str:
         "manifest": model.hashes["manifest"],
         "selection": sorted({str(winner.record["selection"]) for winner in model.winners}),
         "folds": folds,
+        "predicted": dict(zip(scored.video_ids, scored.predicted.tolist(), strict=True)),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

@@ -37,12 +37,14 @@ def compare(
     score: Annotated[ScoreName, typer.Option(help="what is compared")] = ScoreName.UAR,
     form: Annotated[Format, typer.Option("--format", help="how to write it")] = Format.TABLE,
     figure: Annotated[Path | None, typer.Option(help="a PNG file to draw the differences into")] = None,
+    families: Annotated[bool, typer.Option("--families", help="the probe families of one run instead of runs")] = False,
 ) -> None:
     """Which of several finished evaluations is better on the same videos, and how sure that is."""
     from jobs.compare import compare_runs
+    from jobs.families import compare_families
 
-    warnings = console(errors=True)
-    compare_runs(runs, console(), warnings, score=score.value, form=form, figure=figure)
+    compare_them = compare_families if families else compare_runs
+    compare_them(runs, console(), console(errors=True), score=score.value, form=form, figure=figure)
 
 
 @app.command()

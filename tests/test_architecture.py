@@ -84,6 +84,7 @@ ROAD = (
     "refits",
     "selection",
     "fold_tables",
+    "families",
     "evaluation",
     "optimism",
     "winners",

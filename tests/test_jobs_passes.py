@@ -51,7 +51,7 @@ def test_a_run_with_passes_ends_with_both_rows_and_their_difference(with_passes:
 
     results = results_folder(with_passes, manifest, store)
     scored = read_scored(results)
-    alone = without_passes(results, scored)
+    alone = without_passes(results)
     assert alone is not None
     (section,) = passes_sections(with_passes, manifest, store, records, scored)
     expected = paired_difference(scored.true, scored.predicted, alone.predicted, scored.actors, num_classes=2)

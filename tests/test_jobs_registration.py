@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from distributed.exported import ExportedModel
+from distributed.fold_tables import parquet_bytes
 from distributed.scored_videos import read_scored
 from distributed.storage import Storage
 from jobs.evaluate import evaluate
@@ -61,7 +65,10 @@ def test_the_same_results_have_one_fingerprint_and_others_another(finished_run: 
     assert fingerprint(ExportedModel(**{**vars(model), "pool": "mean"}), results) != fingerprint(model, results)
     assert results.local_path is not None
     other = Storage.at(shutil.copytree(results.local_path, tmp_path / "other"))
-    other.write_bytes("fold-1.parquet", results.read_bytes("fold-0.parquet"))
+    table = parquet.read_table(io.BytesIO(results.read_bytes("fold-1.parquet")))
+    turned = pa.array(["happy" if name == "sad" else "sad" for name in table["predicted"].to_pylist()])
+    changed = table.set_column(table.column_names.index("predicted"), "predicted", turned)
+    other.write_bytes("fold-1.parquet", parquet_bytes(changed))
     assert fingerprint(model, other) != fingerprint(model, results)
 
 

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from distributed.errors import UserError
-from distributed.scored_videos import read_scored, without_passes
+from distributed.scored_videos import read_families, read_records, read_scored, without_passes
 from distributed.storage import Storage
 from tests.finished_run import FOLDS, FinishedRun
 from tests.scored_world import scored, write_evaluation
@@ -47,13 +47,15 @@ def test_the_videos_of_a_finished_run_are_those_of_its_records(finished_run: Fin
 
 def test_what_the_winners_said_without_passes_comes_back_for_the_same_videos(tmp_path: Path) -> None:
     results = write_evaluation(Storage.at(tmp_path), VIDEOS)
-    assert without_passes(results, read_scored(results)) is None
+    assert without_passes(results) is None
     for fold in (0, 1):
-        part = VIDEOS.only(np.flatnonzero(VIDEOS.folds == fold)[::-1])  # in an order of its own
-        names = [part.label_names[1 - label] for label in part.predicted]
-        columns = {"video_id": part.video_ids, "predicted": names, "role": ["without_passes"] * len(names)}
+        table = parquet.read_table(pa.BufferReader(results.read_bytes(f"fold-{fold}.parquet")))
+        table = table.take(list(range(len(table)))[::-1])  # in an order of its own
+        others = [VIDEOS.label_names[1 - VIDEOS.label_names.index(name)] for name in table["predicted"].to_pylist()]
+        table = table.set_column(table.column_names.index("predicted"), "predicted", [others])
+        table = table.append_column("role", [["without_passes"] * len(table)])
         sink = pa.BufferOutputStream()
-        parquet.write_table(pa.table({**columns, "number": [0] * len(names)}), sink)
+        parquet.write_table(table.append_column("number", [[0] * len(table)]), sink)
         results.write_bytes(f"fold-{fold}-members.parquet", sink.getvalue())
         record: dict[str, object] = {
             "fold": fold,
@@ -61,9 +63,9 @@ def test_what_the_winners_said_without_passes_comes_back_for_the_same_videos(tmp
             "without_passes": {"repeats": [{}] if fold else []},
         }
         results.write_json(f"fold-{fold}.json", record)
-    assert without_passes(results, read_scored(results)) is None, "one fold has none"
+    assert without_passes(results) is None, "one fold has none"
     results.write_json("fold-0.json", {**record, "fold": 0})
-    found = without_passes(results, read_scored(results))
+    found = without_passes(results)
     assert found is not None
     assert found.predicted.tolist() == (1 - VIDEOS.predicted).tolist() and found.true is not None
     assert found.video_ids == VIDEOS.video_ids and found.repeats == ()
@@ -133,3 +135,28 @@ def test_what_does_not_belong_together_is_refused(
     damage(results)
     with pytest.raises(UserError, match=message):
         read_scored(results)
+
+
+def test_a_family_that_a_fold_could_not_score_is_known_from_the_others(tmp_path: Path) -> None:
+    results = write_evaluation(Storage.at(tmp_path), VIDEOS)
+    with pytest.raises(UserError, match="only the winner of fold 0 was scored there"):
+        read_families(results)
+    said = {"linear": VIDEOS, "mlp": replace(VIDEOS, predicted=1 - VIDEOS.predicted)}
+    for fold, record in read_records(results).items():
+        there = [name for name in said if (name, fold) != ("mlp", 1)]
+        listed: list[dict[str, object]] = [{"family": name, "scores": {} if name in there else None} for name in said]
+        results.write_json(f"fold-{fold}.json", {**record, "families": listed})
+        tables = []
+        for number, name in enumerate(there):
+            part = write_evaluation(Storage.at(tmp_path / name), said[name]).read_bytes(f"fold-{fold}.parquet")
+            table = parquet.read_table(pa.BufferReader(part))
+            table = table.append_column("role", pa.array(["family"] * len(table)))
+            tables.append(table.append_column("number", pa.array([number] * len(table))))
+        sink = pa.BufferOutputStream()
+        parquet.write_table(pa.concat_tables(tables), sink)
+        results.write_bytes(f"fold-{fold}-members.parquet", sink.getvalue())
+    found = read_families(results)
+    assert found["linear"].video_ids == VIDEOS.video_ids
+    assert found["linear"].predicted.tolist() == VIDEOS.predicted.tolist()
+    assert found["mlp"].video_ids == tuple(np.array(VIDEOS.video_ids)[VIDEOS.folds == 0])
+    assert found["mlp"].predicted.tolist() == (1 - VIDEOS.predicted[VIDEOS.folds == 0]).tolist()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distributed.errors import UserError
-from distributed.selection import best_of, paper_recipe, winner_of
+from distributed.selection import best_of, best_of_families, paper_recipe, winner_of
 from search_spaces.family import build_probe
 
 
@@ -48,3 +48,21 @@ def test_the_papers_recipe_builds_its_probe() -> None:
     # One query of 64, q, kv and projection of the attention, an mlp of four times the width, two norms, 8 classes.
     expected = 64 + (64 * 64 + 64) * 4 + (64 * 256 + 256) + (256 * 64 + 64) + 4 * 64 + (64 * 8 + 8)
     assert sum(p.numel() for p in built.parameters()) == expected
+
+
+def test_every_family_has_its_best_and_the_winners_comes_first() -> None:
+    scores = [("a", 0.5), ("b", 0.7), ("a", 0.6), ("b", 0.7), ("c", None)]
+    states = ["complete", "complete", "complete", "complete", "failed"]
+    records = [
+        {**probe(trial, score, state, "lr"), "family": family}
+        for trial, ((family, score), state) in enumerate(zip(scores, states, strict=True))
+    ]
+    found = best_of_families(0, records)
+    assert [(one.family, one.tried, one.record and one.record["trial"]) for one in found] == [
+        ("b", 2, 1),
+        ("a", 2, 2),
+        ("c", 1, None),
+    ]
+    assert found[0].record == winner_of(0, records)
+    with pytest.raises(UserError, match="none of its 1 configurations"):
+        best_of_families(0, records[4:])
