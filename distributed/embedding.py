@@ -16,12 +16,13 @@ import pyarrow as pa
 import ray
 from ray.data import DataContext
 
-from distributed.cluster import GRAPH_OPTIONS, errors_of_workers, rows_of_graph, total_resources
+from distributed.cluster import GRAPH_OPTIONS, errors_of_workers, rows_of_graph
 from distributed.decode_task import decode_part, fingerprint
 from distributed.embedding_workers import TIMES, EmbeddingConfig, EmbeddingSettings, EncodeParts
 from distributed.encoders import check_weights, encoder_spec
 from distributed.errors import UserError
 from distributed.manifest import Manifest
+from distributed.placement import decode_options, encoder_room
 from distributed.pooling import pooled_grid
 from distributed.storage import Storage
 from distributed.token_store import StoreHeader, TokenStore, VideoFailure, parts_per_shard
@@ -170,8 +171,10 @@ def _run_graph(
             "short_side": short_side(settings.views, store.header.encoder["resolution"]),
         },
         num_cpus=settings.embedding.decode_cpus,
+        **decode_options(),
     )
-    encoded = decoded.map_batches(
+    # Not `map_batches`: with GPUs it refuses whole blocks as batches, and a part must stay whole.
+    encoded = decoded.map_batches_internal(
         EncodeParts,
         batch_size=None,
         batch_format="pyarrow",
@@ -191,10 +194,8 @@ def quiet_data_context() -> DataContext:
 
 def encoder_pool(config: EmbeddingConfig, num_parts: int) -> dict[str, Any]:
     """How many encoders a graph of so many parts has, and what each books."""
-    cpus, gpus = total_resources()
-    encoder_gpus = config.encoder_gpus if gpus else 0.0
-    room = gpus / encoder_gpus if encoder_gpus else (cpus - config.decode_cpus) / config.encoder_cpus
-    size = config.encoders or max(1, min(int(room), num_parts))
+    room, encoder_gpus = encoder_room(config.encoder_cpus, config.encoder_gpus, config.decode_cpus)
+    size = config.encoders or max(1, min(room, num_parts))
     compute = ray.data.ActorPoolStrategy(size=size)
     return {"compute": compute, "num_cpus": config.encoder_cpus, "num_gpus": encoder_gpus or None}
 
@@ -205,26 +206,32 @@ def _part_table(header: StoreHeader, manifest: Manifest, part: int) -> pa.Table:
     return table.append_column("part", pa.array([part] * len(rows), pa.int64()))
 
 
-@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
+@ray.remote(num_cpus=0.01)  # type: ignore[untyped-decorator]
 def _seal(store: TokenStore, shard: int) -> None:
     store.seal(shard)
 
 
+@ray.remote(num_cpus=0.01)  # type: ignore[untyped-decorator]
+def _drop_parts(store: TokenStore, shard: int, parts: set[int]) -> None:
+    store.drop_parts(shard, parts)
+
+
 def _seal_ready(store: TokenStore) -> None:
-    """Sealing reads tokens, so it happens on a worker."""
+    """Sealing reads tokens, so it happens on a worker; the CPU that it books keeps it off a head without any."""
     with errors_of_workers():
         ray.get([_seal.remote(store, shard) for shard in store.sealable_shards()])
 
 
 def _reopen_changed(store: TokenStore, manifest: Manifest) -> None:
-    """Make the parts missing again whose failed videos have another file now."""
+    """Make the parts missing again whose failed videos have another file now, on workers, as tokens are read."""
     paths = dict(zip(manifest.table["video_id"].to_pylist(), manifest.table["path"].to_pylist(), strict=True))
     drop: dict[int, set[int]] = {}
     for failure in store.failures():
         if failure.stage == "decode" and fingerprint(paths[failure.video_id]) != failure.fingerprint:
             drop.setdefault(failure.part // store.header.parts_per_shard, set()).add(failure.part)
-    for shard, parts in sorted(drop.items()):
-        store.drop_parts(shard, parts)
+    with errors_of_workers():
+        ray.get([_drop_parts.remote(store, shard, parts) for shard, parts in sorted(drop.items())])
+    store.changed_elsewhere()
 
 
 def allowed_failures(total: int, share: float) -> int:
