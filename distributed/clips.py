@@ -6,6 +6,8 @@ lennarteingunia/vjepa-for-fer, restated; the tests hold them for every length.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -61,6 +63,27 @@ def clip_indices(
     step = (num_frames - window) // (segments - 1) if num_frames > window and segments > 1 else 0
     plan: Indices = clip[None, :] + np.arange(segments, dtype=np.int64)[:, None] * step
     return plan
+
+
+def training_indices(num_frames: int, clips: ClipsConfig, seeds: Sequence[int]) -> Indices:
+    """The training plan of every pass, `int64[passes, segments, frames_per_clip]`; each has a seed of its own.
+
+    Raises:
+        ValueError: the video has no frame.
+    """
+    sizes = {
+        "segments": clips.segments,
+        "frames_per_clip": clips.frames_per_clip,
+        "frame_step": clips.frame_step,
+    }
+    plans = [clip_indices(num_frames, **sizes, rng=np.random.default_rng(seed)) for seed in seeds]
+    return np.array(plans, np.int64).reshape(-1, clips.segments, clips.frames_per_clip)
+
+
+def pass_seed(seed: int, video_id: str, number: int, purpose: str) -> int:
+    """A seed of 128 bits of one augmented pass of a video, the same everywhere; `purpose` is clips or pixels."""
+    text = f"{seed}/{purpose}/{number}/{video_id}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
 
 
 def window_indices(num_frames: int, *, frames_per_clip: int, frame_step: int, stride: int) -> Indices:

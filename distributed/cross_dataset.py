@@ -22,6 +22,7 @@ from distributed.settings import differences
 from distributed.storage import Storage
 from distributed.token_store import StoreHeader
 from distributed.transfer import OTHER, ClassMap, answers, transfer_scores
+from distributed.views import ViewsConfig
 from distributed.winners import load_winner
 
 
@@ -44,13 +45,13 @@ class FoldTransfer:
 def check_same_tokens(source: StoreHeader, target: StoreHeader) -> None:
     """Raise UserError unless two stores hold tokens of the same kind, naming every difference.
 
-    Which 16-bit number keeps them may differ.
+    Which 16-bit number keeps them may differ, and so may augmented passes: what is scored is clean.
     """
     ours, theirs = (
         {
             "encoder": header["encoder"],
             "clips": header["clips"],
-            "views": header["view_settings"],
+            "views": ViewsConfig.clean_of(header["view_settings"]).in_force(),
             "pool": header["pool"],
         }
         for header in (source.to_json(), target.to_json())

@@ -9,18 +9,23 @@ import functools
 import os
 import platform
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import fs
 
-from distributed.clips import ClipsConfig
-from distributed.decoding import DecodedVideo, Decoder, DecodingConfig
+from distributed.clips import ClipsConfig, pass_seed
+from distributed.cropping import WHOLE, Crops
+from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig
 
 _DECODED = pa.schema(
     {
         "part": pa.int64(),
         "video_id": pa.string(),
-        "pixels": pa.large_binary(),
         "size": pa.list_(pa.int64()),
         "clips": pa.list_(pa.int64()),
         "reason": pa.string(),
@@ -32,36 +37,79 @@ _DECODED = pa.schema(
 )
 
 
-def decode_part(batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, short_side: int) -> pa.Table:
+@dataclass(frozen=True)
+class TrainingPasses:
+    """How many augmented passes a video has; their clip plans follow from the seed."""
+
+    count: int = 0
+    seed: int = 0
+
+    def seeds(self, video_id: str) -> list[int]:
+        return [pass_seed(self.seed, video_id, number, "clips") for number in range(1, self.count + 1)]
+
+
+NO_PASSES = TrainingPasses()
+
+
+def decode_part(
+    batch: pa.Table,
+    decoding: DecodingConfig,
+    clips: ClipsConfig,
+    short_side: int,
+    passes: TrainingPasses = NO_PASSES,
+    crops: Crops = WHOLE,
+) -> pa.Table:
     """The frames of a part's videos as raw bytes, or the reasons why there are none.
 
-    `batch` has the columns part, video_id and path; `short_side` is in pixels. Beside it, where and when (seconds
-    since 1970) each was decoded.
+    `batch` has the columns part, video_id and path; `short_side` is in pixels. `clips` of a row are the clean plan's
+    and then those of each pass. Beside it, where and when (seconds since 1970) each was decoded.
     """
     decoder = worker_decoder(decoding)
-    rows = []
+    rows, pixels = [], []
     for row in batch.to_pylist():
         started = time.time()
-        result = decoder.decode(row["path"], clips, short_side)
+        result = decode_row(decoder, row, clips, short_side, passes, crops)
         if isinstance(result, DecodedVideo):
             found = {
-                "pixels": result.frames.tobytes(),
                 "size": list(result.frames.shape[:3]),
-                "clips": result.clips.reshape(-1),
+                "clips": np.concatenate([result.clips.reshape(-1), result.training_clips.reshape(-1)]),
                 "reason": "",
                 "fingerprint": "",
             }
         else:
-            found = {"pixels": b"", "size": [0, 0, 0], "clips": [], "reason": result.reason}
+            found = {"size": [0, 0, 0], "clips": [], "reason": result.reason}
             found["fingerprint"] = fingerprint(row["path"])
+        pixels.append(_binary(result.frames if isinstance(result, DecodedVideo) else np.empty(0, np.uint8)))
         times = {"decoded_on": worker_name(), "decode_started": started, "decode_ended": time.time()}
         rows.append({"part": row["part"], "video_id": row["video_id"], **found, **times})
-    return pa.Table.from_pylist(rows, schema=_DECODED)
+    table = pa.Table.from_pylist(rows, schema=_DECODED)
+    return table.append_column("pixels", pa.chunked_array(pixels, pa.large_binary()))
+
+
+def _binary(frames: npt.NDArray[np.uint8]) -> pa.Array:
+    """One value that holds the frames' bytes where they lie; pyarrow's own conversions would copy them."""
+    ends = pa.py_buffer(np.array([0, frames.nbytes], np.int64))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(frames)])
 
 
 def worker_name() -> str:
     """This process, as a timeline names it."""
     return f"{platform.node()}, process {os.getpid()}"
+
+
+def decode_row(
+    decoder: Decoder,
+    row: Mapping[str, Any],
+    clips: ClipsConfig,
+    short_side: int,
+    passes: TrainingPasses = NO_PASSES,
+    crops: Crops = WHOLE,
+) -> DecodedVideo | DecodeFailure:
+    """The frames of all passes of a video, which `row` gives by video_id and path, or why there are none."""
+    video_id = row["video_id"]
+    if reason := crops.missing(video_id):
+        return DecodeFailure(reason)
+    return decoder.decode(row["path"], clips, short_side, passes.seeds(video_id), crops.of(video_id))
 
 
 @functools.lru_cache(maxsize=1)

@@ -13,30 +13,32 @@ import multiprocessing
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import av
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field
 
-from distributed.clips import ClipsConfig, Indices, clip_indices
+from distributed.clips import ClipsConfig, Indices, clip_indices, training_indices
 from distributed.container import Source, UnusableError, read_header
+from distributed.cropping import Crop, NoFaceError
+from distributed.frame_reader import InOrder, resize_frames
+from distributed.frame_reader import resized_size as resized_size
+from distributed.shared_frames import Frames as Frames
+from distributed.shared_frames import Shape, SharedFrames
 
-Frames = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
 _LFS_MARK = b"version https://git-lfs"
-# Frames are decoded a few at a time, so that a worker never holds a whole video at its full size.
-_CHUNK = 16
 
 
 class DecodingConfig(BaseModel):
@@ -54,12 +56,24 @@ class DecodedVideo:
     """The distinct frames that a clip plan needs, each decoded once, in order.
 
     `frames` is `uint8[F, H, W, 3]`, resized; `clips` is `int64[segments, frames_per_clip]`, positions in
-    `frames`; `num_frames` counts the frames of the whole video.
+    `frames`, and `training_clips` `int64[passes, segments, frames_per_clip]` likewise; `num_frames` counts the frames
+    of the whole video.
     """
 
     frames: Frames
     clips: Indices
     num_frames: int
+    training_clips: Indices = field(default_factory=lambda: np.zeros((0, 1, 1), np.int64))
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A `DecodedVideo` whose frames, of this shape, lie in shared memory."""
+
+    shape: Shape
+    clips: Indices
+    num_frames: int
+    training_clips: Indices
 
 
 @dataclass(frozen=True)
@@ -94,20 +108,31 @@ class Decoder:
         self._pool.stop()
         self._pool.join()
 
-    def decode(self, path: str, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
-        """Decode what the evaluation plan of `clips` needs, the short side resized to `short_side` pixels."""
-        return self._run(_decode, path, clips, short_side)
+    def decode(
+        self, path: str, clips: ClipsConfig, short_side: int, seeds: Sequence[int] = (), crop: Crop | None = None
+    ) -> DecodedVideo | DecodeFailure:
+        """Decode what the evaluation plan of `clips` needs, the short side resized to `short_side` pixels.
+
+        `seeds` are those of as many training plans, whose frames come too; `crop` is cut out before resizing.
+        """
+        with closing(SharedFrames()) as shared:
+            found = self._run(_decode, path, clips, short_side, tuple(seeds), crop, shared.place)
+            if isinstance(found, DecodeFailure):
+                return found
+            return DecodedVideo(shared.take(found.shape), found.clips, found.num_frames, found.training_clips)
 
     def inspect(self, path: str) -> VideoInfo | DecodeFailure:
         """The length of a video, whose file stays open for `frames`."""
         return self._run(_inspect, path)
 
-    def frames(self, path: str, numbers: Indices, short_side: int) -> Frames | DecodeFailure:
+    def frames(self, path: str, numbers: Indices, short_side: int, crop: Crop | None = None) -> Frames | DecodeFailure:
         """Some frames of a video, `uint8[F, H, W, 3]`, in the ascending order of their `numbers`.
 
         Asked for piece after piece, a long video is read through once, and the deadline holds for each piece.
         """
-        return self._run(_some_frames, path, numbers, short_side)
+        with closing(SharedFrames()) as shared:
+            found = self._run(_some_frames, path, numbers, short_side, crop, shared.place)
+            return found if isinstance(found, DecodeFailure) else shared.take(found)
 
     def _run(self, work: Callable[..., T | DecodeFailure], path: str, *arguments: Any) -> T | DecodeFailure:
         try:
@@ -144,21 +169,43 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _decode(path: str, limits: DecodingConfig, clips: ClipsConfig, short_side: int) -> DecodedVideo | DecodeFailure:
-    return _explained(lambda: _planned_frames(_open(path, limits), clips, short_side))
+def _decode(
+    path: str,
+    limits: DecodingConfig,
+    clips: ClipsConfig,
+    short_side: int,
+    seeds: Sequence[int],
+    crop: Crop | None,
+    place: str,
+) -> _Planned | DecodeFailure:
+    def work() -> _Planned:
+        video = InOrder(open_video(path, limits))
+        length = len(video.reader)
+        clean = clip_indices(
+            length, segments=clips.segments, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step
+        )
+        plans = np.concatenate([clean[None], training_indices(length, clips, seeds)])
+        needed, positions = np.unique(plans, return_inverse=True)
+        places = positions.reshape(plans.shape).astype(np.int64)
+        shape = resize_frames(video, needed, short_side, place, crop)
+        return _Planned(shape, places[0], length, places[1:])
+
+    return _explained(work)
 
 
 def _inspect(path: str, limits: DecodingConfig) -> VideoInfo | DecodeFailure:
     def work() -> VideoInfo:
         _kept_open.cache_clear()  # the file may be another one since
-        reader = _kept_open(path, limits)
+        reader = _kept_open(path, limits).reader
         return VideoInfo(len(reader), float(reader.get_avg_fps()))
 
     return _explained(work)
 
 
-def _some_frames(path: str, limits: DecodingConfig, numbers: Indices, short_side: int) -> Frames | DecodeFailure:
-    return _explained(lambda: _resized(_kept_open(path, limits), numbers, short_side))
+def _some_frames(
+    path: str, limits: DecodingConfig, numbers: Indices, short_side: int, crop: Crop | None, place: str
+) -> Shape | DecodeFailure:
+    return _explained(lambda: resize_frames(_kept_open(path, limits), numbers, short_side, place, crop))
 
 
 def _explained(work: Callable[[], T]) -> T | DecodeFailure:
@@ -168,7 +215,7 @@ def _explained(work: Callable[[], T]) -> T | DecodeFailure:
     decord.logging.set_level(decord.logging.FATAL)
     try:
         return work()
-    except UnusableError as error:
+    except (UnusableError, NoFaceError) as error:
         return DecodeFailure(str(error))
     except (RuntimeError, decord.DECORDError, av.error.FFmpegError) as error:
         return DecodeFailure(f"not a video that can be decoded ({_normalised(error)}); re-encode or remove it")
@@ -178,8 +225,8 @@ def _explained(work: Callable[[], T]) -> T | DecodeFailure:
         return DecodeFailure(f"the file cannot be read ({_normalised(error)}); check its permissions")
 
 
-def _open(path: str, limits: DecodingConfig) -> Any:
-    """decord's reader of a whole video.
+def open_video(path: str, limits: DecodingConfig) -> Any:
+    """decord's reader of a whole video. It may hang for ever: `Decoder` is for whatever comes from users.
 
     Raises:
         OSError: the file cannot be opened.
@@ -212,9 +259,9 @@ def _open(path: str, limits: DecodingConfig) -> Any:
 
 
 @functools.lru_cache(maxsize=1)
-def _kept_open(path: str, limits: DecodingConfig) -> Any:
-    """The reader of the video that is being read piece by piece."""
-    return _open(path, limits)
+def _kept_open(path: str, limits: DecodingConfig) -> InOrder:
+    """The video that is being read piece by piece."""
+    return InOrder(open_video(path, limits))
 
 
 def _source(path: str) -> Source:
@@ -236,44 +283,6 @@ def _source(path: str) -> Source:
     if data.startswith(_LFS_MARK):
         raise UnusableError("a Git LFS stub stands in for the video; run `git lfs pull` in the dataset's folder")
     return Path(name) if local else io.BytesIO(data)
-
-
-def _planned_frames(reader: Any, clips: ClipsConfig, short_side: int) -> DecodedVideo:
-    plan = clip_indices(
-        len(reader), segments=clips.segments, frames_per_clip=clips.frames_per_clip, frame_step=clips.frame_step
-    )
-    needed, positions = np.unique(plan, return_inverse=True)
-    frames = _resized(reader, needed, short_side)
-    return DecodedVideo(frames, positions.reshape(plan.shape).astype(np.int64), len(reader))
-
-
-def _resized(reader: Any, needed: Indices, short_side: int) -> Frames:
-    """The needed frames `uint8[F, h, w, 3]`, resized as the reference resizes: OpenCV's bilinear filter."""
-    import cv2  # here, for the same reason as decord
-
-    cv2.setNumThreads(1)
-    out: Frames | None = None
-    for start in range(0, len(needed), _CHUNK):
-        for offset, frame in enumerate(reader.get_batch(needed[start : start + _CHUNK]).asnumpy()):
-            height, width = resized_size(frame.shape[0], frame.shape[1], short_side)
-            if out is None:
-                out = np.empty((len(needed), height, width, 3), np.uint8)
-            if (height, width) == frame.shape[:2]:
-                out[start + offset] = frame
-            else:
-                cv2.resize(frame, (width, height), dst=out[start + offset], interpolation=cv2.INTER_LINEAR)
-    assert out is not None, "a plan always needs a frame"
-    return out
-
-
-def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(height, width) in pixels once the short side is `short_side`; the other side is truncated.
-
-    A frame whose short side is that long already keeps its size.
-    """
-    if width < height:
-        return int(short_side * height / width), short_side
-    return short_side, int(short_side * width / height)
 
 
 def _normalised(error: Exception) -> str:

@@ -8,69 +8,32 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import ray
+import torch
 from ray.data import DataContext
 
-from distributed.cluster import GRAPH_OPTIONS, errors_of_workers, rows_of_graph
+from distributed.cluster import GRAPH_OPTIONS, errors_of_workers, rows_of_graph, total_resources
+from distributed.cropping import Crops
 from distributed.decode_task import decode_part, fingerprint
-from distributed.embedding_workers import TIMES, EmbeddingConfig, EmbeddingSettings, EncodeParts
-from distributed.encoders import check_weights, encoder_spec
+from distributed.embedding_progress import EmbeddingProgress as EmbeddingProgress
+from distributed.embedding_progress import EmbeddingWork, write_embedding_times
+from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings, EncodeParts, share_gpu
+from distributed.encoders import check_weights, load_encoder
+from distributed.encoding import CLIPS_IN_PASS, fitting_pass
 from distributed.errors import UserError
+from distributed.face_boxes import crops_of
 from distributed.manifest import Manifest
 from distributed.placement import decode_options, encoder_room
-from distributed.pooling import pooled_grid
-from distributed.storage import Storage
-from distributed.token_store import StoreHeader, TokenStore, VideoFailure, parts_per_shard
+from distributed.token_store import StoreHeader, TokenStore, VideoFailure
 from distributed.views import short_side
 
-
-@dataclass(frozen=True)
-class EmbeddingProgress:
-    """Counts of videos, for a progress bar."""
-
-    done: int
-    total: int
-    failed: int
-
-
-def plan_store(manifest: Manifest, settings: EmbeddingSettings) -> StoreHeader:
-    """The header of the store that this embedding fills; reads the weights' hash, starts nothing.
-
-    Raises:
-        UserError: the encoder, the clips and the pooling do not fit together.
-    """
-    spec = encoder_spec(settings.encoder)
-    frames = settings.clips.frames_per_clip
-    if spec.frames not in (1, frames):  # an encoder of single images takes clips of any length
-        raise UserError(
-            f"clips.frames_per_clip is {frames}, and the encoder {spec.name} takes {spec.frames}; "
-            f"set it to {spec.frames}"
-        )
-    try:
-        grid = pooled_grid(settings.tokens.pool, (settings.clips.segments, *spec.grid_of(frames)))
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    per_part, views = settings.embedding.videos_per_task, settings.views.names
-    row_bytes = 2 * int(np.prod(grid)) * spec.dim
-    return StoreHeader(
-        encoder=spec.to_json(),
-        clips=asdict(settings.clips),
-        views=views,
-        view_settings=asdict(settings.views),
-        pool=settings.tokens.pool,
-        dtype=settings.tokens.dtype,
-        shape=(*grid, spec.dim),
-        videos_hash=manifest.videos_hash,
-        num_videos=len(manifest.table),
-        videos_per_part=per_part,
-        parts_per_shard=parts_per_shard(row_bytes, per_part * len(views)),
-        clips_per_batch=settings.embedding.clips_per_batch,
-    )
+_PARTS_PER_GRAPH = 4096
+_PASSES = "passes.json"
 
 
 def embed(
@@ -92,38 +55,67 @@ def embed(
     missing = store.missing_parts()
     failures = store.failures()
     total = store.header.num_videos
-    done = total - sum(len(store.header.videos_of(part)) for part in missing)
+    done = total - len(rows_of_parts(store.header, missing))
     on_progress(EmbeddingProgress(done, total, len(failures)))
     _check_failures(failures, total, settings.max_failures)
     if missing:
         check_weights(settings.encoder)
-    times: list[dict[str, Any]] = []
+    last_parts = {store.header.parts_of(shard)[-1] for shard in range(store.header.num_shards)}
+    work = EmbeddingWork()
+    rows: list[dict[str, Any]] = []
     try:
-        for row in rows_of_graph(_run_graph, store, manifest, settings, missing) if missing else ():
-            times.append({name: row[name] for name in TIMES})
+        for row in _encoded_parts(store, manifest, settings, missing):
+            rows.append(row)
             failures += [VideoFailure(**item) for item in row["failures"]]
             done += row["videos"]
-            on_progress(EmbeddingProgress(done, total, len(failures)))
+            work = work.add(row)
+            on_progress(EmbeddingProgress(done, total, len(failures), work))
             _check_failures(failures, total, settings.max_failures)
-            if store.header.parts_per_shard > 1 and row["part"] in _last_parts(store.header):
+            if store.header.parts_per_shard > 1 and row["part"] in last_parts:
                 _seal_ready(store)
     finally:
-        if times:
-            _times_folder(store).write_json(f"times-{round(times[0]['decode_started'])}.json", times)
+        write_embedding_times(store, rows)
     _seal_ready(store)
+    store.remember_failures()
 
 
-def read_embedding_times(store: TokenStore) -> list[dict[str, Any]]:
-    """Where and when (seconds since 1970) each part was decoded and encoded, and how long its encoder had waited.
+def _encoded_parts(
+    store: TokenStore, manifest: Manifest, settings: EmbeddingSettings, missing: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    """One summary row per part as it is encoded.
 
-    In a folder of their own beside the shards, whose bytes do not depend on them.
+    A graph keeps something of every block until it ends, so that a long list of parts is worked off by several.
     """
-    folder = _times_folder(store)
-    return [row for name in folder.names() for row in folder.read_json(name)]
+    size = pass_size(store, settings) if missing else 0
+    crops = crops_of(manifest, settings.views)
+    for start in range(0, len(missing), _PARTS_PER_GRAPH):
+        parts = missing[start : start + _PARTS_PER_GRAPH]
+        yield from rows_of_graph(_run_graph, store, part_videos(store.header, manifest, parts), settings, size, crops)
 
 
-def _times_folder(store: TokenStore) -> Storage:
-    return store.storage.child("times")
+def pass_size(store: TokenStore, settings: EmbeddingSettings) -> int:
+    """Clips of a pass: as set or, with `auto`, what fits the GPU's memory: tried once per store, and kept in it."""
+    if store.header.clips_per_batch:
+        return store.header.clips_per_batch
+    if store.storage.exists(_PASSES):
+        return int(store.storage.read_json(_PASSES)["clips_per_batch"])
+    config, size, device = settings.embedding, CLIPS_IN_PASS, "cpu"
+    if total_resources()[1] and config.encoder_gpus and settings.encoder.device != "cpu":
+        most = config.videos_per_task * len(store.header.clean_views) * settings.clips.segments
+        options = {"num_cpus": config.encoder_cpus, "num_gpus": config.encoder_gpus}
+        with errors_of_workers():
+            size, device = ray.get(_try_passes.options(**options).remote(settings, most))
+    store.storage.write_json(_PASSES, {"clips_per_batch": size, "device": device})
+    return size
+
+
+@ray.remote(max_retries=0, max_calls=1)  # type: ignore[untyped-decorator]
+def _try_passes(settings: EmbeddingSettings, most: int) -> tuple[int, str]:
+    """On an encoder's share of a GPU; its process ends with it, and gives the memory back."""
+    encoder = load_encoder(settings.encoder)
+    share_gpu(encoder, settings.embedding)
+    name = torch.cuda.get_device_name(encoder.device) if encoder.device.type == "cuda" else "cpu"
+    return fitting_pass(encoder, most, settings.clips.frames_per_clip), name
 
 
 def check_room(store: TokenStore) -> int:
@@ -136,7 +128,7 @@ def check_room(store: TokenStore) -> int:
     if folder is None:
         return 0
     header = store.header
-    videos = sum(len(header.videos_of(part)) for part in store.missing_parts())
+    videos = len(rows_of_parts(header, store.missing_parts()))
     needed = videos * len(header.views) * header.row_bytes
     while not folder.exists():
         folder = folder.parent
@@ -144,23 +136,20 @@ def check_room(store: TokenStore) -> int:
     if needed > free:
         raise UserError(
             f"{store.storage.uri}: the tokens will take {needed / 1e9:.1f} GB, and the disk has "
-            f"{free / 1e9:.1f} GB free; pool more (tokens.pool: space:4, time or mean), or set workspace or "
-            "tokens.store to a larger disk"
+            f"{free / 1e9:.1f} GB free; pool more (tokens.pool: space:4, time or mean), store fewer augmented passes "
+            "(views.train), or set workspace or tokens.store to a larger disk"
         )
     return needed
 
 
-def _last_parts(header: StoreHeader) -> set[int]:
-    return {header.parts_of(shard)[-1] for shard in range(header.num_shards)}
-
-
 @ray.remote(**GRAPH_OPTIONS)  # type: ignore[untyped-decorator]
 def _run_graph(
-    store: TokenStore, manifest: Manifest, settings: EmbeddingSettings, missing: Sequence[int]
+    store: TokenStore, videos: pa.Table, settings: EmbeddingSettings, clips_per_batch: int, crops: Crops
 ) -> Iterator[dict[str, Any]]:
-    """One summary row per part as it is encoded."""
+    """One summary row per part as it is encoded; `videos` as `part_videos` gives them."""
     quiet_data_context().target_max_block_size = None  # a part must not be cut in two
-    parts = ray.data.from_arrow([_part_table(store.header, manifest, part) for part in missing])
+    size = settings.embedding.videos_per_task
+    parts = ray.data.from_arrow([videos.slice(start, size) for start in range(0, len(videos), size)])
     decoded = parts.map_batches(
         decode_part,
         batch_size=None,
@@ -168,9 +157,11 @@ def _run_graph(
         fn_kwargs={
             "decoding": settings.decoding,
             "clips": settings.clips,
+            "crops": crops,
+            "passes": settings.passes,
             "short_side": short_side(settings.views, store.header.encoder["resolution"]),
         },
-        num_cpus=settings.embedding.decode_cpus,
+        num_cpus=decode_cpus(settings.embedding),
         **decode_options(),
     )
     # Not `map_batches`: with GPUs it refuses whole blocks as batches, and a part must stay whole.
@@ -178,8 +169,8 @@ def _run_graph(
         EncodeParts,
         batch_size=None,
         batch_format="pyarrow",
-        fn_constructor_kwargs={"store": store, "settings": settings},
-        **encoder_pool(settings.embedding, len(missing)),
+        fn_constructor_kwargs={"store": store, "settings": settings, "clips_per_batch": clips_per_batch},
+        **encoder_pool(settings.embedding, -(-len(videos) // size)),
     )
     yield from encoded.iter_rows()
 
@@ -194,16 +185,36 @@ def quiet_data_context() -> DataContext:
 
 def encoder_pool(config: EmbeddingConfig, num_parts: int) -> dict[str, Any]:
     """How many encoders a graph of so many parts has, and what each books."""
-    room, encoder_gpus = encoder_room(config.encoder_cpus, config.encoder_gpus, config.decode_cpus)
-    size = config.encoders or max(1, min(room, num_parts))
-    compute = ray.data.ActorPoolStrategy(size=size)
+    _, encoder_gpus = encoder_room(config.encoder_cpus, config.encoder_gpus, decode_cpus(config))
+    compute = ray.data.ActorPoolStrategy(size=num_encoders(config, num_parts))
     return {"compute": compute, "num_cpus": config.encoder_cpus, "num_gpus": encoder_gpus or None}
 
 
-def _part_table(header: StoreHeader, manifest: Manifest, part: int) -> pa.Table:
-    rows = header.videos_of(part)
-    table = manifest.table.slice(rows.start, len(rows)).select(["video_id", "path"])
-    return table.append_column("part", pa.array([part] * len(rows), pa.int64()))
+def num_encoders(config: EmbeddingConfig, num_parts: int) -> int:
+    """How many encoders work on so many parts: as set or, by default, as the GPUs or CPUs have room for."""
+    room, _ = encoder_room(config.encoder_cpus, config.encoder_gpus, decode_cpus(config))
+    return config.encoders or max(1, min(room, num_parts))
+
+
+def decode_cpus(config: EmbeddingConfig) -> float:
+    """What a decoding task books: it keeps a core busy, but may share one where encoders work on the same cores."""
+    if config.decode_cpus is not None:
+        return config.decode_cpus
+    return 1.0 if total_resources()[1] else 0.25
+
+
+def rows_of_parts(header: StoreHeader, parts: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The manifest's rows of some parts, int64[n], part after part."""
+    starts = np.asarray(parts, np.int64) * header.videos_per_part
+    rows = (starts[:, None] + np.arange(header.videos_per_part)).reshape(-1)
+    return rows[rows < header.num_videos]
+
+
+def part_videos(header: StoreHeader, manifest: Manifest, parts: Sequence[int]) -> pa.Table:
+    """video_id, path and part of the videos of some parts, part after part; all parts but the last are of one size."""
+    rows = rows_of_parts(header, parts)
+    table = manifest.table.select(["video_id", "path"]).take(pa.array(rows))
+    return table.append_column("part", pa.array(rows // header.videos_per_part)).combine_chunks()
 
 
 @ray.remote(num_cpus=0.01)  # type: ignore[untyped-decorator]
@@ -224,10 +235,12 @@ def _seal_ready(store: TokenStore) -> None:
 
 def _reopen_changed(store: TokenStore, manifest: Manifest) -> None:
     """Make the parts missing again whose failed videos have another file now, on workers, as tokens are read."""
-    paths = dict(zip(manifest.table["video_id"].to_pylist(), manifest.table["path"].to_pylist(), strict=True))
     drop: dict[int, set[int]] = {}
-    for failure in store.failures():
-        if failure.stage == "decode" and fingerprint(paths[failure.video_id]) != failure.fingerprint:
+    failures = [failure for failure in store.failures() if failure.stage == "decode"]
+    videos = part_videos(store.header, manifest, sorted({failure.part for failure in failures}))
+    paths = dict(zip(videos["video_id"].to_pylist(), videos["path"].to_pylist(), strict=True))
+    for failure in failures:
+        if fingerprint(paths[failure.video_id]) != failure.fingerprint:
             drop.setdefault(failure.part // store.header.parts_per_shard, set()).add(failure.part)
     with errors_of_workers():
         ray.get([_drop_parts.remote(store, shard, parts) for shard, parts in sorted(drop.items())])

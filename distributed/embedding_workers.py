@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+import uuid
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from distributed.augmentation import PassMaker
 from distributed.clips import ClipsConfig
-from distributed.decode_task import worker_name
+from distributed.decode_task import TrainingPasses, worker_name
 from distributed.decoding import DecodingConfig
-from distributed.encoders import EncoderConfig, load_encoder
-from distributed.encoding import encode_clips, unusable
+from distributed.encoders import Encoder, EncoderConfig, load_encoder
+from distributed.encoding import CLIPS_IN_PASS, DTYPES, compiled, encode_clips, extremes, regroup, unusable_range
 from distributed.errors import UserError
 from distributed.pooling import pool_tokens
 from distributed.settings import differences
@@ -32,11 +37,26 @@ class EmbeddingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     videos_per_task: int = Field(4, ge=1, description="videos that are decoded and encoded together")
-    clips_per_batch: int = Field(16, ge=1, description="clips in one pass of the encoder")
+    clips_per_batch: int | Literal["auto"] = Field("auto", description="clips in one pass of the encoder")
     encoders: int | None = Field(None, ge=1, description="encoder processes; by default one per GPU or CPU")
     encoder_cpus: float = Field(0.75, gt=0, description="CPUs that one encoder process books")
     encoder_gpus: float = Field(1.0, ge=0, description="GPUs that one encoder books where there are any")
-    decode_cpus: float = Field(0.25, gt=0, description="CPUs that one decoding task books")
+    decode_cpus: float | None = Field(
+        None, gt=0, description="CPUs that one decoding task books; by default one beside GPUs, else a quarter"
+    )
+    compile: bool = Field(False, description="compile the encoder's passes with torch.compile")
+
+    @field_validator("clips_per_batch")
+    @classmethod
+    def _at_least_one(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"clips_per_batch is {value}; it must be at least 1, or auto")
+        return value
+
+    @property
+    def clips_in_pass(self) -> int:
+        """Clips of a pass where no store says how many its device holds."""
+        return CLIPS_IN_PASS if self.clips_per_batch == "auto" else self.clips_per_batch
 
 
 @dataclass(frozen=True)
@@ -51,11 +71,20 @@ class EmbeddingSettings:
     embedding: EmbeddingConfig
     max_failures: float = 0.01
 
+    @property
+    def passes(self) -> TrainingPasses:
+        """The augmented passes, as decoding needs to know them."""
+        return TrainingPasses(self.views.train, self.views.augmentation.seed)
+
+
+# Pooled tokens `[V, segments, t, h, w, D]` in the store's 16 bits, and their extremes.
+_Encoded = tuple[torch.Tensor, torch.Tensor]
+
 
 class EncodeParts:
     """An actor that holds the encoder, turns decoded parts into tokens and writes them to the store."""
 
-    def __init__(self, store: TokenStore, settings: EmbeddingSettings) -> None:
+    def __init__(self, store: TokenStore, settings: EmbeddingSettings, clips_per_batch: int) -> None:
         # One thread on the CPU: sums that are split among threads differ in their last bits.
         torch.set_num_threads(1)
         self.store = store
@@ -66,6 +95,11 @@ class EncodeParts:
                 f"the encoder {settings.encoder.name} is another one on this machine ({'; '.join(changes)}); "
                 "give every machine the same files"
             )
+        share_gpu(self.encoder, settings.embedding)
+        self.clips_per_batch = clips_per_batch
+        if settings.embedding.compile:
+            self.encoder = compiled(self.encoder, clips_per_batch, settings.clips.frames_per_clip)
+        self._name = uuid.uuid4().hex
         self._idle_since = time.perf_counter()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -76,25 +110,33 @@ class EncodeParts:
             for row in batch.select(["video_id", "reason", "fingerprint"]).to_pylist()
             if row["reason"]
         ]
+        sizes = batch["size"].to_pylist()
+        videos = [index for index, size in enumerate(sizes) if size[0]]
         rows = []
-        videos = [index for index in range(len(batch)) if batch["size"][index][0].as_py()]
-        for group in self._groups(videos):
-            for index, tokens in zip(group, self._encode(batch, group), strict=True):
-                video_id = batch["video_id"][index].as_py()
-                reason = unusable(tokens, self.store.header.dtype)
-                if reason:
-                    failures.append(VideoFailure(video_id, part, "encode", reason, "encoded"))
-                else:
-                    views = zip(self.store.header.views, tokens, strict=True)
-                    rows += [TokenRow(video_id, view, value) for view, value in views]
+        for index, views in zip(videos, self._encoded(batch, videos), strict=True):
+            video_id = batch["video_id"][index].as_py()
+            reasons = [unusable_range(found, self.store.header.dtype) for _, found in views]
+            if reason := next(filter(None, reasons), ""):
+                failures.append(VideoFailure(video_id, part, "encode", reason, "encoded"))
+            else:
+                values = chain.from_iterable(tokens for tokens, _ in views)
+                named = zip(self.store.header.views, values, strict=True)
+                rows += [TokenRow(video_id, view, value) for view, value in named]
+        encoded = time.perf_counter()
         self.store.write_part(part, rows, failures)
         ended = time.perf_counter()
         summary = {
             "part": part,
             "videos": len(batch),
             "failures": [asdict(failure) for failure in failures],
+            "encoder": self._name,
+            "frames": sum(size[0] for size in sizes),
+            "clips": len(videos) * len(self.store.header.views) * self.settings.clips.segments,
+            "token_bytes": len(rows) * self.store.header.row_bytes,
+            "clips_per_batch": self.clips_per_batch,
             "waited_s": started - self._idle_since,
             "worked_s": ended - started,
+            "wrote_s": ended - encoded,
             "encoded_on": worker_name(),
             "encode_ended": time.time(),
             "decoded_on": batch["decoded_on"][0].as_py(),
@@ -104,35 +146,68 @@ class EncodeParts:
         self._idle_since = ended
         return pa.Table.from_pylist([summary], schema=_SUMMARY)
 
-    def _groups(self, videos: Sequence[int]) -> list[Sequence[int]]:
-        """Videos whose clips share a pass: always the same ones, since a pass decides the last bits."""
-        clips = len(self.store.header.views) * self.settings.clips.segments
-        size = max(1, self.settings.embedding.clips_per_batch // clips)
-        return [videos[start : start + size] for start in range(0, len(videos), size)]
+    def _encoded(self, batch: pa.Table, videos: Sequence[int]) -> list[tuple[_Encoded, ...]]:
+        """Of each video its clean views and then each augmented pass.
 
-    def _encode(self, batch: pa.Table, group: Sequence[int]) -> list[torch.Tensor]:
-        """Pooled tokens `float[V, segments, t, h, w, D]` of each video of the group."""
-        clips = torch.cat([self._clips(batch, index).flatten(0, 1) for index in group])
-        views, segments = len(self.store.header.views), self.settings.clips.segments
-        tokens = encode_clips(self.encoder, clips, self.settings.embedding.clips_per_batch)
-        tokens = tokens.view(len(group), views, segments, *tokens.shape[1:])
-        return [pool_tokens(video, self.store.header.pool) for video in tokens]
+        The clean views of all videos come first, as if there were no augmented passes, so that theirs are the same
+        bits. On a GPU everything is queued before the first result is waited for: it never waits for the host.
+        """
+        passes = [list(self._encoded_pass(batch, videos, number)) for number in range(self.settings.views.train + 1)]
+        if self.encoder.device.type == "cuda":
+            torch.cuda.synchronize()
+        return list(zip(*passes, strict=True))
 
-    def _clips(self, batch: pa.Table, index: int) -> torch.Tensor:
-        """One video's views, `float32[V, segments, 3, T, R, R]`, on the encoder's device."""
-        spec = self.encoder.spec
+    def _encoded_pass(self, batch: pa.Table, videos: Sequence[int], number: int) -> Iterator[_Encoded]:
+        """The encoder's passes run on from one video to the next: always the same ones, since a pass of the encoder
+        decides the last bits.
+        """
+        views, segments = 1 if number else len(self.store.header.clean_views), self.settings.clips.segments
+        clips = (self._clips(batch, index, number).flatten(0, 1) for index in videos)
+        encoded = (self._tokens(group) for group in regroup(clips, self.clips_per_batch))
+        for tokens in regroup(encoded, views * segments):
+            pooled = pool_tokens(tokens.view(views, segments, *tokens.shape[1:]), self.store.header.pool)
+            yield _to_host(pooled.to(DTYPES[self.store.header.dtype])), _to_host(extremes(pooled))
+
+    def _tokens(self, clips: torch.Tensor) -> torch.Tensor:
+        def on_smaller(size: int) -> None:
+            self.clips_per_batch = min(size, self.clips_per_batch)
+
+        return encode_clips(self.encoder, clips, self.clips_per_batch, on_smaller)
+
+    def _clips(self, batch: pa.Table, index: int, number: int) -> torch.Tensor:
+        """`float32[V, segments, 3, T, R, R]` of one video, on the encoder's device.
+
+        Its clean views, or with a number above 0 that augmented pass alone.
+        """
+        spec, device = self.encoder.spec, self.encoder.device
         size = batch["size"][index].as_py()
         pixels = np.frombuffer(batch["pixels"][index].as_buffer(), np.uint8)
-        frames = torch.from_numpy(pixels.copy()).view(*size, 3).to(self.encoder.device)
-        positions = torch.tensor(batch["clips"][index].as_py()).view(self.settings.clips.segments, -1)
-        return evaluation_clips(
-            frames,
-            positions.to(self.encoder.device),
-            self.settings.views,
-            resolution=spec.resolution,
-            mean=spec.mean,
-            std=spec.std,
-        )
+        with warnings.catch_warnings():  # they lie in the object store and are only read
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            frames = torch.from_numpy(pixels).view(*size, 3)
+        if device.type == "cuda":
+            frames = frames.pin_memory().to(device, non_blocking=True)
+        clips = self.settings.clips
+        plans = torch.tensor(batch["clips"][index].as_py()).view(-1, clips.segments, clips.frames_per_clip)
+        norm: dict[str, Any] = {"resolution": spec.resolution, "mean": spec.mean, "std": spec.std}
+        if number:
+            maker = PassMaker(self.settings.views.augmentation, **norm)
+            video_id = batch["video_id"][index].as_py()
+            return maker.clips(frames, plans[number], video_id=video_id, number=number)[None]
+        return evaluation_clips(frames, plans[0].to(device), self.settings.views, **norm)
+
+
+def share_gpu(encoder: Encoder, config: EmbeddingConfig) -> None:
+    """Keep an encoder that books a part of a GPU to that part of its memory: others hold the rest."""
+    if encoder.device.type == "cuda" and 0 < config.encoder_gpus < 1:
+        torch.cuda.set_per_process_memory_fraction(config.encoder_gpus)
+
+
+def _to_host(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in pinned memory that is only begun where `tensor` lies on a GPU."""
+    if tensor.device.type != "cuda":
+        return tensor
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 _SUMMARY = pa.schema(
@@ -150,7 +225,13 @@ _SUMMARY = pa.schema(
                 }
             )
         ),
+        "encoder": pa.string(),
+        "frames": pa.int64(),
+        "clips": pa.int64(),
+        "token_bytes": pa.int64(),
+        "clips_per_batch": pa.int64(),
         "waited_s": pa.float64(),
+        "wrote_s": pa.float64(),
         "worked_s": pa.float64(),
         "encoded_on": pa.string(),
         "encode_ended": pa.float64(),
@@ -159,4 +240,3 @@ _SUMMARY = pa.schema(
         "decode_ended": pa.float64(),
     }
 )
-TIMES = tuple(name for name in _SUMMARY.names if name != "failures")  # of a summary: what a timeline is made of

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
@@ -31,7 +31,7 @@ from distributed.labelled_tokens import LabelledTokens
 from distributed.refits import Probabilities, Refit, record_spec, refit_spec, score, train_and_predict
 from distributed.search import Record, derived_seed
 from distributed.storage import Storage
-from distributed.training import ProbeResult, TrainingConfig
+from distributed.training import ProbeResult, ProbeSpec, TrainingConfig
 
 Selection = Literal["nested", "paper"]
 
@@ -44,6 +44,9 @@ class EvaluateConfig(BaseModel):
     repeats: int = Field(1, ge=1, description="trainings of the winner with other seeds; its scores are their mean")
     ensemble: int = Field(0, ge=0, description="best configurations whose probabilities are averaged too; 0 none")
     calibrate: bool = Field(True, description="fit a temperature on the inner validation actors")
+    without_passes: bool = Field(
+        True, description="where training takes augmented passes, also train the winner on the clean pass alone"
+    )
 
     @model_validator(mode="after")
     def _the_ensemble_is_one(self) -> Self:
@@ -72,6 +75,13 @@ class FoldEvaluation:
     seed: int
     results: Storage
     ensemble: tuple[Record, ...] = ()
+
+    @property
+    def compares_passes(self) -> bool:
+        """Whether the winner is also to be trained without the augmented passes, and there are some."""
+        header = self.tokens.store.header
+        stored = len(header.views) > len(header.clean_views)
+        return self.config.without_passes and stored and self.training.views != "clean"
 
 
 @dataclass(frozen=True)
@@ -150,11 +160,39 @@ def refit_and_score(job: FoldEvaluation) -> FoldOutcome:
             for number, one in enumerate(partners, start=1)
         ]
         members.append(Member("ensemble", 0, None, None, mean))
+    record["without_passes"], alone = _without_passes(job, specs[: job.config.repeats])
+    members += alone
     if job.config.calibrate:
         record["calibration"] = _calibration(job, first.probabilities)
     record |= {"curves": first.result.curves, "seconds": time.monotonic() - started}
     table = members_table(tokens, test, members) if len(members) > 1 else None
     return FoldOutcome(record, first.result.state_dict, predictions_table(tokens, test, first.probabilities), table)
+
+
+def _without_passes(job: FoldEvaluation, specs: Sequence[ProbeSpec]) -> tuple[Record | None, list[Member]]:
+    """The winner's repeats trained on the clean pass alone: same seeds, same order of videos.
+
+    Nothing where training takes no augmented passes; where one of these trainings fails, the reason.
+    """
+    if not job.compares_passes:
+        return None, []
+    clean, test = replace(job.training, views="clean"), job.fold.test
+    repeats = train_and_predict(job.tokens, job.fold.development, test, specs, clean, seed=job.seed)
+    trained = [one for one in repeats if isinstance(one, Refit)]
+    if len(trained) < len(repeats):
+        failed = next(one for one in repeats if not isinstance(one, Refit))
+        return {"scores": None, "repeats": [], "reason": failed.reason}, []
+    found = [score(job.tokens, test, one.probabilities)[0] for one in trained]
+    record = {
+        "scores": {name: float(np.mean([scores[name] for scores in found])) for name in found[0]},
+        "repeats": [{"seed": one.spec.seed, "scores": scores} for one, scores in zip(trained, found, strict=True)],
+        "reason": None,
+    }
+    members = [
+        Member("without_passes", number, job.winner["trial"], one.spec.seed, one.probabilities)
+        for number, one in enumerate(trained)
+    ]
+    return record, members
 
 
 def _winners_own(job: FoldEvaluation, trained: Sequence[Refit | ProbeResult]) -> list[Refit]:
@@ -188,6 +226,7 @@ def _fold_record(job: FoldEvaluation, repeats: Sequence[Refit]) -> Record:
         "repeats": [{"seed": one.spec.seed, "scores": scores} for one, (scores, _) in zip(repeats, found, strict=True)],
         "ensemble": None,
         "calibration": None,
+        "without_passes": None,
         "num_test": len(job.fold.test),
         "test_actors": sorted({job.tokens.actors[row] for row in job.fold.test}),
     }

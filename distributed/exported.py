@@ -16,6 +16,7 @@ import safetensors.torch
 
 from distributed.clips import ClipsConfig
 from distributed.encoders import EncoderConfig, EncoderSpec, encoder_spec
+from distributed.encoding import CLIPS_IN_PASS
 from distributed.errors import UserError
 from distributed.storage import Storage
 from distributed.token_store import StoreHeader
@@ -64,10 +65,10 @@ class ExportedModel:
             encoder=replace(encoder, device="auto", revision=header.encoder.get("revision") or encoder.revision),
             spec=EncoderSpec.from_json(header.encoder),
             clips=ClipsConfig(**header.clips),
-            views=ViewsConfig(**header.view_settings),
+            views=ViewsConfig.clean_of(header.view_settings),
             pool=header.pool,
             dtype=header.dtype,
-            clips_per_batch=header.clips_per_batch,
+            clips_per_batch=header.clips_per_batch or CLIPS_IN_PASS,
             label_names=tuple(label_names),
             dataset=dataset,
             hashes=dict(hashes),
@@ -108,7 +109,7 @@ class ExportedModel:
                 "encoder": asdict(self.encoder),
                 "spec": self.spec.to_json(),
                 "clips": asdict(self.clips),
-                "views": asdict(self.views),
+                "views": self.views.in_force(),
                 "pool": self.pool,
                 "dtype": self.dtype,
                 "clips_per_batch": self.clips_per_batch,
@@ -145,7 +146,7 @@ class ExportedModel:
             encoder=EncoderConfig(**value["encoder"]),
             spec=spec,
             clips=ClipsConfig(**value["clips"]),
-            views=ViewsConfig(**value["views"]),
+            views=ViewsConfig.clean_of(value["views"]),
             pool=value["pool"],
             dtype=value["dtype"],
             clips_per_batch=value["clips_per_batch"],

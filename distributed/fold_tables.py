@@ -18,11 +18,13 @@ from distributed.refits import Probabilities
 class Member:
     """Who gave the probabilities float32[B, C]: a repeat of the winner, another configuration, or their mean.
 
+    A repeat may have been trained without the augmented passes.
+
     An ensemble's first member is the winner's repeat 0, so others count from 1. The mean has no trial and no
     seed, the fixed recipe no trial.
     """
 
-    role: Literal["repeat", "member", "ensemble"]
+    role: Literal["repeat", "member", "ensemble", "without_passes"]
     number: int
     trial: int | None
     seed: int | None

@@ -20,7 +20,8 @@ from pyarrow import parquet
 from pydantic import BaseModel, ConfigDict, Field
 
 from distributed.cluster import GRAPH_OPTIONS, rows_of_graph
-from distributed.embedding import allowed_failures, encoder_pool, quiet_data_context
+from distributed.cropping import WHOLE, Crops
+from distributed.embedding import allowed_failures, decode_cpus, encoder_pool, quiet_data_context
 from distributed.embedding_workers import EmbeddingSettings
 from distributed.encoders import check_weights, load_encoder
 from distributed.errors import UserError
@@ -59,6 +60,7 @@ class FullVideoEvaluation:
     stride: int
     results: Storage
     folder: Storage
+    crops: Crops = WHOLE
 
     @property
     def parts(self) -> int:
@@ -78,7 +80,7 @@ class FullVideoEvaluation:
     @property
     def most_windows(self) -> int:
         """Windows whose views fill a pass of the encoder."""
-        return max(1, self.settings.embedding.clips_per_batch // len(self.header.views))
+        return max(1, self.settings.embedding.clips_in_pass // len(self.header.clean_views))
 
 
 def videos_of_folds(tokens: LabelledTokens, folds: Sequence[Fold], paths: Mapping[str, str]) -> pa.Table:
@@ -169,8 +171,9 @@ def _run_graph(evaluation: FullVideoEvaluation, parts: Sequence[int]) -> Iterato
             "stride": evaluation.stride,
             "short_side": short_side(evaluation.settings.views, evaluation.header.encoder["resolution"]),
             "most_windows": evaluation.most_windows,
+            "crops": evaluation.crops,
         },
-        num_cpus=evaluation.settings.embedding.decode_cpus,
+        num_cpus=decode_cpus(evaluation.settings.embedding),
         **decode_options(),
     )
     # Not `map_batches`: with GPUs it refuses whole blocks as batches.
@@ -199,7 +202,7 @@ class ScoreWindows:
                 views=settings.views,
                 pool=header.pool,
                 dtype=header.dtype,
-                clips_per_batch=settings.embedding.clips_per_batch,
+                clips_per_batch=settings.embedding.clips_in_pass,
             )
             for fold, winner in evaluation.winners().items()
         }

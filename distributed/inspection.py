@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from distributed.attention import FrameGrid, attention_weights, effective_tokens, frame_heat, is_uniform
 from distributed.clips import ClipsConfig
 from distributed.cluster import errors_of_workers
+from distributed.cropping import WHOLE, Crops
 from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig
 from distributed.errors import UserError
 from distributed.labelled_tokens import LabelledTokens
@@ -72,6 +73,7 @@ class LookSettings:
     frames: int | None = 6
     height: int = 96
     rows: int = 3
+    crops: Crops = WHOLE
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def look(verdict: Verdict, path: str, tokens: LabelledTokens, results: Storage, 
     resolution = header.encoder["resolution"]
     nothing = Look(verdict, np.zeros((0, 1, 1, 3), np.uint8), np.zeros((0, 0, 1, 1), np.float32))
     with Decoder(settings.decoding) as decoder:
-        video = decoder.decode(path, settings.clips, short_side(settings.views, resolution))
+        crop = settings.crops.of(verdict.video_id)
+        video = decoder.decode(path, settings.clips, short_side(settings.views, resolution), crop=crop)
     if isinstance(video, DecodeFailure):
         return replace(nothing, reason=video.reason)
     frames = _resized(torch.from_numpy(video.frames).permute(0, 3, 1, 2).float(), settings.height)

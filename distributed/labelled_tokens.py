@@ -12,6 +12,7 @@ from distributed.folds import Fold, FoldsConfig, make_folds
 from distributed.manifest import Manifest
 from distributed.token_reader import TokenReader
 from distributed.token_store import TokenStore
+from distributed.view_draws import TrainingViews
 
 Rows = npt.NDArray[np.int64]
 
@@ -30,8 +31,9 @@ class LabelledTokens:
     def num_classes(self) -> int:
         return len(self.label_names)
 
-    def reader(self, seed: int) -> TokenReader:
-        return TokenReader(self.store, self.video_ids, seed=seed)
+    def reader(self, seed: int, take: TrainingViews = "all") -> TokenReader:
+        """`take` says which views training is given; a fold is scored on the clean ones in any case."""
+        return TokenReader(self.store, self.video_ids, seed=seed, take=take)
 
 
 def label_tokens(manifest: Manifest, store: TokenStore, config: FoldsConfig) -> tuple[LabelledTokens, list[Fold]]:

@@ -14,6 +14,7 @@ from distributed.halving import Standing
 from distributed.losses import ProbeLoss
 from distributed.probe_results import ProbeResult, ProbeSpec
 from distributed.schedules import ProbeOptimizer
+from distributed.view_draws import TRAINING_VIEWS, TrainingViews
 from distributed.weight_average import WeightAverage
 from search_spaces.family import build_probe
 from search_spaces.optimisation import OptimSettings
@@ -27,7 +28,8 @@ class TrainingConfig:
     `rungs`: shares of the epochs after which a pack is thinned, none to train every probe to the end; `keep`:
     the share that goes on; `clip_grad`: the largest norm of a probe's gradient. `patience`: a probe ends when its inner
     score has not risen for so many epochs, and every probe counts with its best epoch, the first of equals; 0 trains
-    all to the last epoch.
+    all to the last epoch. `views`: of which passes an epoch takes one: all, only the augmented ones, or only the
+    clean one.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -38,6 +40,7 @@ class TrainingConfig:
     clip_grad: float = 1.0
     final_weight_decay: float = 1e-6
     patience: int = 0
+    views: TrainingViews = "all"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -57,6 +60,8 @@ class TrainingConfig:
                 f"training.patience = {self.patience} never ends a training of {self.epochs} epochs; set 0 or less "
                 "than training.epochs"
             )
+        if self.views not in TRAINING_VIEWS:
+            raise ValueError(f"training.views = {self.views} must be one of {', '.join(TRAINING_VIEWS)}")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ DECODE = "decode"
 LABEL = "fersweep.nodes/"
 # A task's share of a node's one `decode`: the CPUs that it books are what limits it.
 _A_LITTLE = 0.001
+_LEAST_CPU = 0.25  # of a CPU for a trial: every process costs memory and seconds of starting
 _ROUNDING = 1e-9
 
 
@@ -112,11 +113,13 @@ def encoder_room(cpus: float, gpus: float, decode_cpus: float) -> tuple[int, flo
     return max(1, slots(left, cpus, gpus)), gpus
 
 
-def trial_share(at_once: int, cpus: float | None, gpus: float | None) -> dict[str, float]:
-    """The `cpu` and `gpu` of each of `at_once` trials: the largest with which all of them run side by side.
+def trial_share(
+    at_once: int, cpus: float | None, gpus: float | None, *, side_by_side: bool = False
+) -> dict[str, float]:
+    """The `cpu` and `gpu` of each of `at_once` trials: the largest with which all of them run at once.
 
-    A trial's share lies within one node, whatever the others are like, and its share of a GPU within one GPU. Given
-    `cpus` and `gpus` are kept.
+    A trial's share lies within one node, whatever the others are like, and its share of a GPU within one GPU. Trials
+    without a GPU get parts of a CPU only `side_by_side`; else they take turns. Given `cpus` and `gpus` are kept.
 
     Raises:
         UserError: no node has what was given.
@@ -127,16 +130,23 @@ def trial_share(at_once: int, cpus: float | None, gpus: float | None) -> dict[st
     if gpus:
         places = [node for node in places if node.gpus]
     if cpus is None:
-        wanted = min(at_once, slots(places, 0.1, gpus))
-        whole = range(int(max((node.cpus for node in places), default=1)), 0, -1)
-        parts = (0.5, 0.25, 0.1) if gpus else ()  # the work is the GPU's
-        cpus = next((float(part) for part in (*whole, *parts) if slots(places, part, gpus) >= max(1, wanted)), 1.0)
+        shared = bool(gpus) or side_by_side
+        wanted = min(at_once, slots(places, _LEAST_CPU, gpus) if shared else at_once)
+        cpus = _largest_share(places, max(1, wanted), gpus, shared=shared)
     if not slots(places, cpus, gpus):
         raise UserError(
             f"sweep: no node has the {_text(cpus, gpus)} that a trial books; lower sweep.cpus_per_trial or "
             "sweep.gpus_per_trial"
         )
     return {"cpu": cpus, "gpu": gpus}
+
+
+def _largest_share(places: Sequence[Node], wanted: int, gpus: float, *, shared: bool) -> float:
+    """The most CPUs with which so many trials run at once; with too many trials, the least."""
+    whole = range(int(max((node.cpus for node in places), default=1)), 0, -1)
+    parts = range(99, int(100 * _LEAST_CPU), -1) if shared else ()
+    shares = [*map(float, whole), *(part / 100 for part in parts)]
+    return next((share for share in shares if slots(places, share, gpus) >= wanted), _LEAST_CPU if shared else 1.0)
 
 
 def _gpu_share(num_gpus: int, at_once: int) -> float:

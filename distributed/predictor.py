@@ -6,17 +6,19 @@ its tokens in the store would have given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from distributed.calibration import apply_temperature
+from distributed.cropping import Box, Crops
 from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig
 from distributed.encoders import load_encoder
 from distributed.errors import UserError
 from distributed.exported import ExportedModel, temperature_of
+from distributed.face_boxes import alike, face_crops
 from distributed.scoring import Probabilities, Scorer, UnusableTokensError
 from distributed.views import short_side
 from distributed.windows import WindowPiece, window_pieces
@@ -51,13 +53,21 @@ class Predictor:
     """
 
     def __init__(
-        self, model: ExportedModel, decoding: DecodingConfig | None = None, *, calibrated: bool = False
+        self,
+        model: ExportedModel,
+        decoding: DecodingConfig | None = None,
+        *,
+        calibrated: bool = False,
+        faces: Mapping[str, Box] | None = None,
     ) -> None:
         """Load the encoder of `model`, which `with_encoder` has checked.
 
+        `faces` are boxes by the path of a video, in the model's unit, for a model that was trained on cut faces.
+
         Raises:
-            UserError: a fold has no temperature to calibrate it with.
+            UserError: a fold has no temperature to calibrate it with, or faces are needed and there are none.
         """
+        self._crops = _crops(model, faces)
         self.model = model
         self._temperatures = [_temperature(winner) for winner in model.winners] if calibrated else None
         self._scorer = Scorer(
@@ -82,7 +92,9 @@ class Predictor:
 
     def predict(self, path: str) -> Probabilities | DecodeFailure:
         """float32[C] of the segments of the whole video, as in the evaluation."""
-        video = self._decoder.decode(path, self.model.clips, self._short_side)
+        if reason := self._crops.missing(path):
+            return DecodeFailure(reason)
+        video = self._decoder.decode(path, self.model.clips, self._short_side, crop=self._crops.of(path))
         if not isinstance(video, DecodedVideo):
             return video
         try:
@@ -96,6 +108,9 @@ class Predictor:
 
         Memory holds the frames of the windows of one pass of the encoder, however long the video is.
         """
+        if reason := self._crops.missing(path):
+            yield DecodeFailure(reason)
+            return
         pieces = window_pieces(
             self._decoder,
             path,
@@ -103,6 +118,7 @@ class Predictor:
             stride=stride,
             short_side=self._short_side,
             most_windows=max(1, self.model.clips_per_batch // self.model.views.crops),
+            crop=self._crops.of(path),
         )
         for piece in pieces:
             if not isinstance(piece, WindowPiece):
@@ -123,6 +139,20 @@ class Predictor:
             found = np.stack([apply_temperature(values, temperature) for values, temperature in pairs])
         mean: Probabilities = found.mean(axis=0).astype(np.float32)
         return mean
+
+
+def _crops(model: ExportedModel, faces: Mapping[str, Box] | None) -> Crops:
+    config = model.views.face
+    if config is not None and faces is None:
+        raise UserError(
+            "this model was trained on videos that were cut to a face; give the faces of the new ones with --faces "
+            f"TABLE: path, x0, y0, x1, y1 in {config.unit}"
+        )
+    if config is None and faces is not None:
+        raise UserError("this model was trained on whole frames; leave --faces out")
+    if config is not None and faces is not None:
+        return face_crops(faces, config)
+    return alike(model.views)
 
 
 def _temperature(winner: Winner) -> float:

@@ -4,6 +4,8 @@ Frozen tokens have the same statistics in every epoch: they are computed when a 
 8 bytes a token. A set that is small as a whole is standardised once and kept.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +15,8 @@ from distributed.token_source import Rows, TokenSource
 
 # Standardised tokens of all videos of a training that are kept as a whole, in bytes.
 _KEPT_BYTES = 128 * 2**20
+# Statistics that are kept. Of more views than that allows each is read so seldom that keeping them saves little.
+_STATISTICS_BYTES = 8 * 2**30
 
 
 class PreparedSource:
@@ -24,17 +28,26 @@ class PreparedSource:
         rows = np.unique(rows)
         self._place[rows] = np.arange(len(rows))
         self._kept = self._keep(rows)
-        # Mean and deviation of every token of a view, made when the number of views is known; 0 is not known yet.
+        # Mean and deviation of every token of a view, made when they are first needed; 0 is not known yet.
         self._statistics: Tensor | None = None
+        self._table = (len(rows), tokens.num_views, 2, tokens.shape[0])
+        self._remembers = 4 * math.prod(self._table) <= _STATISTICS_BYTES
 
     def _keep(self, rows: Rows) -> Tensor | None:
-        first = self._tokens.evaluation_views(rows[:1]).to(self._device)
+        views = self._tokens.num_views
+        first = self._all_views(rows[:1]).to(self._device)
         size = 4 * len(rows) * first.numel()
-        if size > _KEPT_BYTES or not is_small(first.flatten(0, 1)):
+        if size > _KEPT_BYTES or not is_small(first[: self._tokens.num_clean]):
             return None
         step = max(1, len(rows) // max(1, size // 2**22))
-        parts = [self._tokens.evaluation_views(rows[i : i + step]) for i in range(0, len(rows), step)]
-        return torch.cat([standardise(part.to(self._device)) for part in parts])
+        parts = [self._all_views(rows[i : i + step]) for i in range(0, len(rows), step)]
+        kept = torch.cat([standardise(part.to(self._device)) for part in parts])
+        return kept.view(len(rows), views, *self._tokens.shape)
+
+    def _all_views(self, rows: Rows) -> Tensor:
+        """Clean views and augmented passes of each video one after the other, [B * num_views, N, D]."""
+        views = self._tokens.num_views
+        return self._tokens.read(np.repeat(rows, views), np.tile(np.arange(views), len(rows)))
 
     def gather(self, rows: Rows, epoch: int) -> PreparedTokens:
         """One view of each video, which one follows from the epoch."""
@@ -42,24 +55,29 @@ class PreparedSource:
         if self._kept is not None:
             flat = self._index(self._place[rows] * self._kept.shape[1] + views)
             return PreparedTokens(self._kept.flatten(0, 1).index_select(0, flat), None)
-        return self._prepared(self._tokens.gather(rows, epoch).to(self._device), rows, views)
+        return self._prepared(self._tokens.read(rows, views).to(self._device), rows, views)
 
     def evaluation_views(self, rows: Rows) -> tuple[PreparedTokens, int]:
-        """All views of each video, one after the other, and how many a video has."""
+        """All clean views of each video, one after the other, and how many a video has."""
+        return self._views(rows, np.arange(self._tokens.num_clean))
+
+    def training_views(self, rows: Rows) -> tuple[PreparedTokens, int]:
+        """All views of each video that training may draw, likewise."""
+        return self._views(rows, self._tokens.drawn_views)
+
+    def _views(self, rows: Rows, numbers: Rows) -> tuple[PreparedTokens, int]:
+        repeated, views = np.repeat(rows, len(numbers)), np.tile(numbers, len(rows))
         if self._kept is not None:
-            values = self._kept.index_select(0, self._index(self._place[rows]))
-            return PreparedTokens(values.flatten(0, 1), None), values.shape[1]
-        values = self._tokens.evaluation_views(rows).to(self._device)
-        count = values.shape[1]
-        return self._prepared(values.flatten(0, 1), np.repeat(rows, count), np.tile(np.arange(count), len(rows))), count
+            flat = self._index(self._place[repeated] * self._kept.shape[1] + views)
+            return PreparedTokens(self._kept.flatten(0, 1).index_select(0, flat), None), len(numbers)
+        values = self._tokens.read(repeated, views).to(self._device)
+        return self._prepared(values, repeated, views), len(numbers)
 
     def _prepared(self, values: Tensor, rows: Rows, views: Rows) -> PreparedTokens:
-        if is_small(values):
+        if is_small(values) or not self._remembers:
             return prepare(values)
         if self._statistics is None:
-            count = self._tokens.evaluation_views(rows[:1]).shape[1]
-            shape = (int(self._place.max()) + 1, count, 2, values.shape[1])
-            self._statistics = torch.zeros(shape, device=self._device)
+            self._statistics = torch.zeros(self._table, device=self._device)
         at = self._index(self._place[rows]), self._index(views)
         known = self._statistics[at]
         if not bool(known[:, 1, 0].all()):  # a reciprocal deviation is never 0

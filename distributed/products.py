@@ -1,4 +1,7 @@
-"""Products of a few rows with many tokens, from bfloat16's matrix units without losing what they round away.
+"""Products of a few rows with many 16-bit tokens, in matrix units and without losing what these round away.
+
+On a GPU the products of float16 and bfloat16 matrices have float32 sums and are asked for as float32: nothing but the
+rows and weights that meet the tokens is rounded. float16 has no room for small numbers, so these are scaled by row.
 
 On a CPU with bfloat16 instructions the product of bfloat16 matrices is several times as fast as one of float32, and
 its sums are float32 inside; but torch rounds the result to bfloat16's 8 bits. What tokens share, which in real
@@ -24,15 +27,35 @@ def has_fast_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def has_wide_products(tokens: Tensor) -> bool:
+    """Whether products of these tokens' type on their device can be float32."""
+    return tokens.device.type == "cuda" and tokens.dtype in (torch.float16, torch.bfloat16)
+
+
+def wide_product(first: Tensor, second: Tensor) -> Tensor:
+    """[b, n, k] times [b, k, m] of a 16-bit type -> float32[b, n, m]."""
+    return torch.bmm(first, second, out_dtype=torch.float32)
+
+
+def narrowed(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Values [..., n] in a type, and the factor of each row, [..., 1], that gives them back: all 1 but for float16."""
+    if dtype != torch.float16:
+        return values.to(dtype), torch.ones_like(values[..., :1])
+    factor = values.abs().amax(dim=-1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
+    return (values / factor).to(dtype), factor
+
+
 def enters_as_it_is(tokens: Tensor) -> bool:
     """Whether tokens enter products in the type they have."""
+    if has_wide_products(tokens):
+        return True
     if tokens.dtype == torch.bfloat16:
         return tokens.device.type == "cpu" and has_fast_bfloat16()
     return tokens.dtype != torch.float16
 
 
 def operand(tokens: Tensor) -> Tensor:
-    """Tokens as they enter products: bfloat16 as it is where that is fast, anything else at least float32."""
+    """Tokens as they enter products: 16-bit ones as they are where that is fast, else at least float32."""
     return tokens if enters_as_it_is(tokens) else tokens.float()
 
 
@@ -49,24 +72,31 @@ class Rows:
     """Rows [R, D], or [b, R, D] of each video, ready to meet standardised tokens.
 
     They are free of a mean, which no standardised token sees. `bias` takes their product with the common part of the
-    tokens off, `back` gives it back as it is before `main` and `bias` are rounded.
+    tokens off, `back` gives it back as it is before `main` and `bias` are rounded. Where products are float32 there is
+    no need to take it off: `bias` is None, and `main` is to be multiplied by `factor`.
     """
 
     main: Tensor
-    bias: Tensor
+    bias: Tensor | None
     back: Tensor
+    factor: Tensor
 
     @classmethod
     def of(cls, rows: Tensor, common: Tensor) -> "Rows":
         """Rows float[..., R, D] for tokens that have `common`, [D], in common."""
-        centred = rows - rows.mean(dim=-1, keepdim=True)
-        main, shared = centred.to(common.dtype), common.to(rows.dtype)
-        taken = main.to(rows.dtype) @ shared
+        centred, shared = rows - rows.mean(dim=-1, keepdim=True), common.to(rows.dtype)
+        main, factor = narrowed(centred, common.dtype)
+        taken = main.to(rows.dtype).mul_(factor) @ shared
+        if has_wide_products(common):
+            return cls(main, None, (centred @ shared - taken)[..., None], factor)
         bias = -taken.to(common.dtype)
-        return cls(main, bias, (centred @ shared - taken - bias)[..., None])
+        return cls(main, bias, (centred @ shared - taken - bias)[..., None], factor)
 
     def on(self, tokens: Tensor, rstd: Tensor) -> Tensor:
         """Their products with tokens [b, n, D], standardised with rstd float[b, 1, n] -> float[b, R, n], contiguous."""
+        if self.bias is None:
+            rows = self.main.expand(len(tokens), -1, -1)
+            return wide_product(rows, tokens.transpose(1, 2)).mul_(self.factor).add_(self.back).mul_(rstd)
         result = rstd.new_empty((len(tokens), self.main.shape[-2], tokens.shape[1]))
         if self.main.ndim == 2:
             products = F.linear(tokens.flatten(0, 1), self.main, self.bias).view(*tokens.shape[:2], -1)
@@ -82,5 +112,7 @@ def mixture(weights: Tensor, tokens: Tensor, common: Tensor, sums: Tensor) -> Te
 
     `common`: about what the tokens share, [D]; `sums`: the sums of the weights, float[b, R, 1].
     """
+    if has_wide_products(tokens):
+        return wide_product(weights, tokens)
     taken = (sums * -common.to(sums.dtype)).to(tokens.dtype)
     return torch.baddbmm(taken, weights, tokens).to(sums.dtype).sub_(taken)

@@ -14,7 +14,7 @@ class RawSource:
 
     def gather(self, rows: Rows, epoch: int) -> Tensor:
         """One view of each video, which one follows from the epoch."""
-        return self._tokens.gather(rows, epoch).to(self._device)
+        return self._tokens.read(rows, self._tokens.views_of(rows, epoch)).to(self._device)
 
     def evaluation_views(self, rows: Rows) -> tuple[Tensor, int]:
         """All views of each video, one after the other, and how many a video has."""

@@ -58,7 +58,7 @@ def train_and_predict(
     Returns a refit, or the result of a configuration whose numbers stopped being finite, in the order of `specs`.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    reader = tokens.reader(derived_seed(seed, "views"))
+    reader = tokens.reader(derived_seed(seed, "views"), training.views)
     results = train_pack(
         reader,
         tokens.labels,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -122,10 +122,30 @@ def read_scored(results: Storage) -> ScoredVideos:
     )
 
 
+def without_passes(results: Storage, scored: ScoredVideos) -> ScoredVideos | None:
+    """What the winners trained without augmented passes said of the same videos; None unless every fold has them."""
+    numbers = sorted(set(scored.folds.tolist()))
+    records = [results.read_json(f"fold-{number}.json").get("without_passes") or {} for number in numbers]
+    trainings = min(len(record.get("repeats") or ()) for record in records)
+    if not trainings:
+        return None
+    place = {name: index for index, name in enumerate(scored.label_names)}
+    predicted = []
+    for training in range(trainings):
+        tables = [_member(results, number, "without_passes", training) for number in numbers]
+        said = dict(zip(_joined(tables, "video_id"), _joined(tables, "predicted"), strict=True))
+        predicted.append(np.array([place[said[video_id]] for video_id in scored.video_ids], np.int64))
+    return replace(scored, predicted=predicted[0], repeats=tuple(predicted[1:]))
+
+
 def _repeat(results: Storage, fold: int, repeat: int) -> pa.Table:
     """What one of the winner's further trainings said of the fold's videos, in the order of the first one's."""
+    return _member(results, fold, "repeat", repeat)
+
+
+def _member(results: Storage, fold: int, role: str, number: int) -> pa.Table:
     table = _predictions(results, f"fold-{fold}-members.parquet", fold)
-    return table.filter(pc.and_(pc.equal(table["role"], "repeat"), pc.equal(table["number"], repeat)))
+    return table.filter(pc.and_(pc.equal(table["role"], role), pc.equal(table["number"], number)))
 
 
 def _predictions(results: Storage, name: str, fold: int) -> pa.Table:

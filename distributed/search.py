@@ -74,6 +74,7 @@ class SearchConfig(_FamilyRanges):
 
     def check(self, *, dim: int) -> None:
         """Raise UserError where a family of the search has no configuration for tokens of width `dim`."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         for family in self.families:
             try:
                 self.ranges_of(family).suggest(optuna.create_study().ask(), dim=dim)

@@ -73,10 +73,14 @@ class Storage:
 
     def names(self) -> list[str]:
         """The names of the files in the folder, sorted; half-written ones are left out."""
+        return sorted(self.states())
+
+    def states(self) -> dict[str, str]:
+        """The files in the folder, each with its size and modification time; half-written ones are left out."""
         filesystem, root = self._resolve()
         infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
-        files = [info.base_name for info in infos if info.type == fs.FileType.File]
-        return sorted(name for name in files if not name.startswith(".writing-"))
+        files = [info for info in infos if info.type == fs.FileType.File]
+        return {f.base_name: f"{f.size}:{f.mtime_ns}" for f in files if not f.base_name.startswith(".writing-")}
 
     def read_bytes(self, name: str) -> bytes:
         filesystem, path = self._path(name)

@@ -70,7 +70,7 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], job: FoldSearch) -> None:
         self.job = job
         torch.set_num_threads(max(1, math.floor(job.resources.get("cpu", 1))))
-        self.reader = job.tokens.reader(derived_seed(job.seed, "views"))
+        self.reader = job.tokens.reader(derived_seed(job.seed, "views"), job.training.views)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.config = new_config
@@ -115,7 +115,7 @@ def run_sweep(jobs: Sequence[FoldSearch], config: SweepConfig, on_pack: Callable
     """
     heard: dict[int, set[int]] = {job.fold: set() for job in jobs}
     _report_new(jobs, heard, on_pack)
-    resources = trial_resources(config, len(jobs))
+    resources = trial_resources(config, len(jobs), side_by_side=True)
     search = _search_fold.options(scheduling_strategy=beside_the_driver())
     running = [search.remote(job, config, resources) for job in jobs if len(heard[job.fold]) < job.search.num_packs]
     failed: list[Exception] = []
@@ -141,9 +141,14 @@ def _report_new(
             on_pack(records)
 
 
-def trial_resources(config: SweepConfig, num_folds: int) -> dict[str, float]:
-    """The `cpu` and `gpu` that one trial books; the folds share what there is (see `placement.trial_share`)."""
-    return trial_share(num_folds * config.packs_at_once, config.cpus_per_trial, config.gpus_per_trial)
+def trial_resources(config: SweepConfig, num_folds: int, *, side_by_side: bool = False) -> dict[str, float]:
+    """The `cpu` and `gpu` that one trial books; the folds share what there is (see `placement.trial_share`).
+
+    `side_by_side`: with more folds than CPUs they share the CPUs, up to four trials on one. Folds that take turns
+    instead keep their processes until they end, and the last of an odd number leaves the other CPUs idle.
+    """
+    at_once = num_folds * config.packs_at_once
+    return trial_share(at_once, config.cpus_per_trial, config.gpus_per_trial, side_by_side=side_by_side)
 
 
 @ray.remote(

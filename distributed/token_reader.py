@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from pyarrow import fs
@@ -20,22 +19,24 @@ from pyarrow import fs
 from distributed.errors import UserError
 from distributed.storage import Storage
 from distributed.token_store import HEADER, StoreHeader, TokenStore, read_ipc
+from distributed.view_draws import DrawnTokens, Rows, TrainingViews, ViewDraws
 from search_spaces.probe import TokenGrid
 
-Rows = npt.NDArray[np.int64]
 
-
-class TokenReader:
+class TokenReader(DrawnTokens):
     """The tokens of a list of videos, by their number in that list.
 
-    `shape` is `(N, D)`: the tokens of all segments of a video in one sequence.
+    `shape` is `(N, D)`: the tokens of all segments of a video in one sequence. `take`: what training reads.
     """
 
-    def __init__(self, store: TokenStore, video_ids: Sequence[str], *, seed: int = 0) -> None:
+    def __init__(
+        self, store: TokenStore, video_ids: Sequence[str], *, seed: int = 0, take: TrainingViews = "all"
+    ) -> None:
         """Map the shards of `store` and find each of `video_ids` in them.
 
         Raises:
-            UserError: the store is not complete, or one of the videos has no tokens.
+            UserError: the store is not complete, one of the videos has no tokens, or training asks for augmented
+                passes where there are none.
         """
         if not store.complete:
             raise UserError(f"{store.storage.uri}: the token store is not complete; run `fersweep embed` to finish it")
@@ -44,7 +45,12 @@ class TokenReader:
         self.grid = TokenGrid(*store.header.shape[:-1])
         self.num_videos = len(video_ids)
         self.views = store.header.views
-        self._seed = seed
+        clean = len(store.header.clean_views)
+        try:
+            passes = len(self.views) - clean
+            super().__init__(ViewDraws(seed, len(video_ids), clean=clean, passes=passes, take=take))
+        except ValueError as error:
+            raise UserError(f"{store.storage.uri}: {error}") from error
         shards = local_copy(store.storage).child("shards")
         tables = [read_ipc(shards, name)[0] for name in shards.names()]
         self._blocks = [_tensor(table, store.header) for table in tables]
@@ -69,24 +75,14 @@ class TokenReader:
             )
         return places
 
-    def gather(self, rows: Rows, epoch: int | None = None) -> torch.Tensor:
-        """One view of each video, `[B, N, D]` in the store's own type.
-
-        The view follows from the seed, the epoch and the video alone; the first one without an epoch.
-        """
-        return self._read(self._places[rows, self.views_of(rows, epoch)]).reshape(len(rows), *self.shape)
-
-    def views_of(self, rows: Rows, epoch: int | None = None) -> Rows:
-        """The number of the view that `gather` gives of each video, `int64[B]`."""
-        if epoch is None or len(self.views) == 1:
-            return np.zeros(len(rows), np.int64)
-        rng = np.random.default_rng([self._seed, epoch])
-        return rng.integers(len(self.views), size=self.num_videos)[rows]
+    def read(self, rows: Rows, views: Rows) -> torch.Tensor:
+        """The view of each video whose number is given, `[B, N, D]` in the store's own type."""
+        return self._read(self._places[rows, views]).reshape(len(rows), *self.shape)
 
     def evaluation_views(self, rows: Rows) -> torch.Tensor:
-        """All views of each video, `[B, V, N, D]` in the store's own type."""
-        places = self._places[rows].reshape(-1, 2)
-        return self._read(places).reshape(len(rows), len(self.views), *self.shape)
+        """All clean views of each video, `[B, V, N, D]` in the store's own type."""
+        clean = self._draws.clean
+        return self._read(self._places[rows, :clean].reshape(-1, 2)).reshape(len(rows), clean, *self.shape)
 
     def _read(self, places: Rows) -> torch.Tensor:
         out = torch.empty((len(places), *self.shape), dtype=self._blocks[0].dtype)

@@ -2,14 +2,13 @@
 
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from distributed.view_draws import DrawnTokens, Rows, TrainingViews, ViewDraws
 from search_spaces.probe import TokenGrid
 
-Rows = npt.NDArray[np.int64]
+__all__ = ["Rows", "TensorTokens", "TokenSource"]
 
 
 class TokenSource(Protocol):
@@ -27,37 +26,54 @@ class TokenSource(Protocol):
     def grid(self) -> TokenGrid:
         """How the N tokens of a video lie."""
 
-    def gather(self, rows: Rows, epoch: int | None) -> Tensor:
-        """[B, N, D]: one view of each video, which one follows from the epoch."""
+    @property
+    def num_views(self) -> int:
+        """How many views of a video `read` knows: first the clean ones, then the augmented passes."""
+
+    @property
+    def num_clean(self) -> int:
+        """How many of them are clean."""
+
+    @property
+    def drawn_views(self) -> Rows:
+        """Numbers of the views that training may draw, int64[n]."""
+
+    def read(self, rows: Rows, views: Rows) -> Tensor:
+        """[B, N, D]: the view of each video whose number is given."""
 
     def views_of(self, rows: Rows, epoch: int | None) -> Rows:
-        """int64[B]: the number of the view that `gather` gives of each video."""
+        """int64[B]: the number of the view of each video that is trained on in an epoch."""
 
     def evaluation_views(self, rows: Rows) -> Tensor:
-        """[B, V, N, D]: all views of each video."""
+        """[B, V, N, D]: all clean views of each video."""
 
 
-class TensorTokens:
-    """Tokens held in memory, [M, V, N, D] or with one view [M, N, D], of any floating type, on any device."""
+class TensorTokens(DrawnTokens):
+    """Tokens held in memory, [M, V, N, D] or with one view [M, N, D], of any floating type, on any device.
 
-    def __init__(self, tokens: Tensor, *, seed: int = 0, grid: TokenGrid | None = None) -> None:
+    The last `passes` of the V views are augmented passes.
+    """
+
+    def __init__(
+        self,
+        tokens: Tensor,
+        *,
+        seed: int = 0,
+        grid: TokenGrid | None = None,
+        passes: int = 0,
+        take: TrainingViews = "all",
+    ) -> None:
         self._tokens = tokens if tokens.ndim == 4 else tokens[:, None]
-        self._seed = seed
         self.num_videos = len(tokens)
         self.shape = (self._tokens.shape[2], self._tokens.shape[3])
         self.grid = grid or TokenGrid(1, 1, 1, self.shape[0])
+        clean = self._tokens.shape[1] - passes
+        super().__init__(ViewDraws(seed, self.num_videos, clean=clean, passes=passes, take=take))
 
-    def gather(self, rows: Rows, epoch: int | None) -> Tensor:
-        """[B, N, D]: a view per video that follows from seed, epoch and video; the first without an epoch."""
-        return self._tokens[torch.from_numpy(rows), torch.from_numpy(self.views_of(rows, epoch))]
-
-    def views_of(self, rows: Rows, epoch: int | None) -> Rows:
-        """int64[B]: the number of the view that `gather` gives of each video."""
-        if epoch is None:
-            return np.zeros(len(rows), np.int64)
-        rng = np.random.default_rng([self._seed, epoch])
-        return rng.integers(self._tokens.shape[1], size=self.num_videos)[rows]
+    def read(self, rows: Rows, views: Rows) -> Tensor:
+        """[B, N, D]: the view of each video whose number is given."""
+        return self._tokens[torch.from_numpy(rows), torch.from_numpy(views)]
 
     def evaluation_views(self, rows: Rows) -> Tensor:
-        """[B, V, N, D]: all views of each video."""
-        return self._tokens[torch.from_numpy(rows)]
+        """[B, V, N, D]: all clean views of each video."""
+        return self._tokens[torch.from_numpy(rows), : self._draws.clean]

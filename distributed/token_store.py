@@ -24,10 +24,18 @@ from distributed.errors import UserError
 from distributed.pooling import check_pool
 from distributed.settings import differences
 from distributed.storage import Storage
+from distributed.video_failures import VideoFailure as VideoFailure
+from distributed.video_failures import (
+    as_metadata,
+    failures_in,
+    failures_of_shards,
+    read_failures,
+    remember_failures,
+)
+from distributed.views import PASS
 
 FORMAT_VERSION = 1
 HEADER = "store.json"
-_FAILURES = b"fersweep.failures"
 # Large enough that opening a store takes few files, small enough that an interrupted one loses little.
 _SHARD_BYTES = 128 << 20
 
@@ -48,7 +56,10 @@ class TokensConfig(BaseModel):
 
 @dataclass(frozen=True)
 class StoreHeader:
-    """Everything that decides a store's bytes. `shape` is a row's `(segments, t, h, w, D)`."""
+    """Everything that decides a store's bytes. `shape` is a row's `(segments, t, h, w, D)`.
+
+    `views` are the clean ones, then the augmented passes.
+    """
 
     encoder: dict[str, Any]
     clips: dict[str, Any]
@@ -63,6 +74,11 @@ class StoreHeader:
     parts_per_shard: int
     clips_per_batch: int
     format_version: int = FORMAT_VERSION
+
+    @property
+    def clean_views(self) -> tuple[str, ...]:
+        """The views that probes are scored on; the others are augmented passes."""
+        return tuple(view for view in self.views if not view.startswith(PASS))
 
     @property
     def row_bytes(self) -> int:
@@ -100,17 +116,6 @@ class StoreHeader:
 def parts_per_shard(row_bytes: int, rows_per_part: int) -> int:
     """How many parts make a shard of about 128 MiB."""
     return max(1, _SHARD_BYTES // (row_bytes * rows_per_part))
-
-
-@dataclass(frozen=True)
-class VideoFailure:
-    """A video without tokens. `fingerprint` is the file's size and modification time when it failed."""
-
-    video_id: str
-    part: int
-    stage: str
-    reason: str
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -230,34 +235,27 @@ class TokenStore:
     def failures(self) -> list[VideoFailure]:
         """Every video without tokens so far, in the manifest's order.
 
-        They name the folders of all that is made of the tokens, so a command asks often: of a complete store the
-        thousands of shards are opened for the first answer alone.
+        They name the folders of all that is made of the tokens, so a command asks often: a complete store looks once.
         """
         if self._settled is not None:
             return list(self._settled)
         complete = self.complete
-        sealed = [read_failures(self.shards, name) for name in self.shards.names()]
         waiting = [read_failures(self._parts, name) for name in self._parts.names()]
-        found = {failure.video_id: failure for group in [*sealed, *waiting] for failure in group}
+        groups = [*failures_of_shards(self.storage, self.shards).values(), *waiting]
+        found = {failure.video_id: failure for group in groups for failure in group}
         ordered = sorted(found.values(), key=lambda failure: (failure.part, failure.video_id))
         self._settled = list(ordered) if complete else None
         return ordered
+
+    def remember_failures(self) -> None:
+        """Let the next `failures` open no shard that is there now."""
+        remember_failures(self.storage, self.shards)
 
 
 def read_ipc(storage: Storage, name: str) -> tuple[pa.Table, list[VideoFailure]]:
     """A part or shard and its failures; memory-mapped when it is local."""
     table = pa.ipc.open_file(storage.open_input(name)).read_all()
-    return table, _failures_of(table.schema)
-
-
-def read_failures(storage: Storage, name: str) -> list[VideoFailure]:
-    """The failures of a part or shard, without reading its tokens."""
-    with storage.open_input(name) as source:
-        return _failures_of(pa.ipc.open_file(source).schema)
-
-
-def _failures_of(schema: pa.Schema) -> list[VideoFailure]:
-    return [VideoFailure(**item) for item in json.loads(schema.metadata[_FAILURES])]
+    return table, failures_in(table.schema)
 
 
 def _to_table(part: int, rows: Sequence[TokenRow], header: StoreHeader) -> pa.Table:
@@ -284,8 +282,7 @@ def _as_numpy(tokens: torch.Tensor, dtype: str) -> npt.NDArray[Any]:
 
 
 def _to_ipc(table: pa.Table, failures: Sequence[VideoFailure]) -> pa.Buffer:
-    text = json.dumps([asdict(failure) for failure in failures], sort_keys=True)
-    table = table.combine_chunks().replace_schema_metadata({_FAILURES: text.encode()})
+    table = table.combine_chunks().replace_schema_metadata(as_metadata(failures))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 OnEpoch = Callable[[int, dict[int, CurveRow]], None]
-# Videos that are read at a time for probes that are fitted at once.
+# Views that are read at a time for probes that are fitted at once.
 _BATCH = 32
 
 
@@ -229,10 +229,12 @@ def _step(group: Sequence[Learner], tokens: PreparedTokens | Tensor, labels: Ten
 
 @torch.no_grad()
 def _fit(run: _Run, fitted: Sequence[Learner]) -> None:
-    """Fit the probes whose weights are computed, to all views of the training videos."""
-    data, reads, count = run.data, [], 1
-    for start in range(0, len(data.train), _BATCH):
-        tokens, count = run.source.evaluation_views(data.train[start : start + _BATCH])
+    """Fit the probes whose weights are computed, to all views of the training videos that training may draw."""
+    assert isinstance(run.source, PreparedSource), "a fitted probe does not mix"
+    data, reads, count = run.data, [], len(run.data.tokens.drawn_views)
+    step = max(1, _BATCH // count)
+    for start in range(0, len(data.train), step):
+        tokens, _ = run.source.training_views(data.train[start : start + step])
         reads.append(pack_readouts([fitted[0].probe], tokens)[0])
     readout = torch.cat(reads)  # the mean of the tokens, the same for all of them
     if not bool(readout.isfinite().all()):
@@ -271,10 +273,14 @@ def _thin(run: _Run) -> None:
     run.leave()
 
 
+def _drawn(tokens: TokenSource, rows: Rows, epoch: int) -> Tensor:
+    return tokens.read(rows, tokens.views_of(rows, epoch))
+
+
 def _check_tokens(run: _Run, epoch: int) -> None:
     """Raise UserError where tokens are not finite. That is no probe's fault, and every probe fails by it."""
     data = run.data
-    views = ((data.tokens.gather(data.train[i : i + 1], epoch), row) for i, row in enumerate(data.train))
+    views = ((_drawn(data.tokens, data.train[i : i + 1], epoch), row) for i, row in enumerate(data.train))
     rows = np.concatenate([data.train, data.validation])
     crops = ((data.tokens.evaluation_views(rows[i : i + 1]), row) for i, row in enumerate(rows))
     for tokens, row in chain(views, crops):

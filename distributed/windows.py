@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from distributed.clips import ClipsConfig, Indices, window_indices
+from distributed.cropping import WHOLE, Crop, Crops
 from distributed.decode_task import worker_decoder
 from distributed.decoding import DecodeFailure, Decoder, DecodingConfig, Frames, VideoInfo
 
@@ -34,7 +36,14 @@ class WindowPiece:
 
 
 def window_pieces(
-    decoder: Decoder, path: str, clips: ClipsConfig, *, stride: int, short_side: int, most_windows: int
+    decoder: Decoder,
+    path: str,
+    clips: ClipsConfig,
+    *,
+    stride: int,
+    short_side: int,
+    most_windows: int,
+    crop: Crop | None = None,
 ) -> Iterator[WindowPiece | DecodeFailure]:
     """The windows of the reference's full-video plan in pieces of `most_windows`; a failure ends them.
 
@@ -58,7 +67,7 @@ def window_pieces(
         if frames is not None:
             frames = frames[held >= span[0]]
         if len(fresh):
-            decoded = decoder.frames(path, fresh, short_side)
+            decoded = decoder.frames(path, fresh, short_side, crop)
             if isinstance(decoded, DecodeFailure):
                 yield decoded
                 return
@@ -100,16 +109,25 @@ _DECODED = pa.schema(
 
 
 def decode_windows(
-    batch: pa.Table, decoding: DecodingConfig, clips: ClipsConfig, *, stride: int, short_side: int, most_windows: int
+    batch: pa.Table,
+    decoding: DecodingConfig,
+    clips: ClipsConfig,
+    *,
+    stride: int,
+    short_side: int,
+    most_windows: int,
+    crops: Crops = WHOLE,
 ) -> Iterator[pa.Table]:
     """What a decoding task does: a table of one row for each piece of each video, or its reason.
 
     `batch` has the columns part, video_id, path and fold.
     """
     decoder = worker_decoder(decoding)
-    settings = {"stride": stride, "short_side": short_side, "most_windows": most_windows}
+    settings: dict[str, Any] = {"stride": stride, "short_side": short_side, "most_windows": most_windows}
     for row in batch.to_pylist():
-        for piece in window_pieces(decoder, row.pop("path"), clips, **settings):
+        path, reason, crop = row.pop("path"), crops.missing(row["video_id"]), crops.of(row["video_id"])
+        found = window_pieces(decoder, path, clips, crop=crop, **settings)
+        for piece in [DecodeFailure(reason)] if reason else found:
             yield pa.Table.from_pylist([{**row, **_raw(piece)}], schema=_DECODED)
 
 

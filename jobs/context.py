@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.console import Console
 
-from distributed.embedding import plan_store
 from distributed.errors import UserError
 from distributed.folds import Fold
 from distributed.labelled_tokens import LabelledTokens, label_tokens, usable_tokens
 from distributed.manifest import Manifest
 from distributed.settings import settings_key
 from distributed.storage import Storage
+from distributed.store_plan import plan_store
 from distributed.token_store import StoreHeader, TokenStore
 from jobs.experiment import Experiment
 from jobs.workspace import Workspace

@@ -13,6 +13,7 @@ from jobs.anchors import anchors_sections
 from jobs.context import Context
 from jobs.full_video import full_video_records
 from jobs.insides import inside_sections
+from jobs.passes import passes_sections
 from jobs.transfer import transfers
 from jobs.uncertainty import uncertainty_section
 from tracking.calibration_section import calibration_sections
@@ -29,6 +30,7 @@ def details(
     return [
         *anchors_sections(context, manifest, store, list(records)),
         *members_sections(records),
+        *passes_sections(context, manifest, store, records, scored),
         *further_sections(context, manifest, store, records),
         *calibration_sections(records),
         uncertainty_section(scored, manifest),

@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -96,9 +96,22 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     values.setdefault("name", path.stem)
     values.setdefault("workspace", str(path.absolute().parent / "runs" / str(values["name"])))
     try:
-        return Experiment.model_validate(values)
+        experiment = Experiment.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{path}:\n" + "\n".join(_explain(item) for item in error.errors())) from error
+    if misfit := _misfit(experiment):
+        raise UserError(f"{path}:\n  {misfit}")
+    return experiment
+
+
+def _misfit(experiment: Experiment) -> str:
+    """In what two sections do not fit together, or nothing."""
+    if experiment.training.views == "augmented" and not experiment.views.train:
+        return (
+            "training.views: no augmented pass is stored to train on (it is 'augmented'); set views.train to a number "
+            "of passes, or training.views to all"
+        )
+    return ""
 
 
 class _Loader(yaml.SafeLoader):
@@ -117,7 +130,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_PATHS = ("workspace", "data.root", "data.table", "encoder.weights", "tokens.store")
+_PATHS = ("workspace", "data.root", "data.table", "encoder.weights", "tokens.store", "views.face.table")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -135,8 +148,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _make_absolute(values: dict[str, Any], key: str, folder: Path) -> None:
-    section, _, name = key.rpartition(".")
-    place = values.get(section) if section else values
+    *sections, name = key.split(".")
+    place: Any = values
+    for section in sections:
+        place = place.get(section) if isinstance(place, dict) else None
     value = place.get(name) if isinstance(place, dict) else None
     if isinstance(place, dict) and isinstance(value, str) and "://" not in value:
         place[name] = str((folder / Path(value).expanduser()).resolve())
@@ -205,7 +220,13 @@ def _known_keys(sections: Sequence[Any]) -> list[str]:
     model: Any = Experiment
     for section in sections:
         fields: Mapping[str, Any] = getattr(model, "model_fields", {})
-        model = fields[section].annotation if section in fields else None
+        if dataclasses.is_dataclass(model):
+            annotation = get_type_hints(model).get(str(section))
+        else:
+            annotation = fields[section].annotation if section in fields else None
+        # A section that may be left out is a union with None.
+        kinds = [kind for kind in get_args(annotation) if dataclasses.is_dataclass(kind)]
+        model = kinds[0] if kinds else annotation
     if dataclasses.is_dataclass(model):
         return [field.name for field in dataclasses.fields(model)]
     return list(getattr(model, "model_fields", {}))

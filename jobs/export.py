@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 
 from distributed.exported import ExportedModel
+from distributed.published import save_published
 from distributed.storage import Storage
 from distributed.winners import load_winner
 from jobs.context import Context
 from jobs.results import results_folder
 from jobs.versions import code_version
+
+
+class Layout(Enum):
+    """How the probes are written: as a model of fersweep, or as checkpoints of the published code."""
+
+    FERSWEEP = "fersweep"
+    REFERENCE = "reference"
 
 
 def experiment_model(context: Context) -> ExportedModel:
@@ -37,10 +46,14 @@ def experiment_model(context: Context) -> ExportedModel:
     )
 
 
-def export(context: Context, folder: Path) -> None:
+def export(context: Context, folder: Path, layout: Layout = Layout.FERSWEEP) -> None:
     """Write the model's folder."""
     model = experiment_model(context)
     storage = Storage.at(folder)
+    if layout is Layout.REFERENCE:
+        save_published(model.winners, storage, label_names=model.label_names)
+        context.say(f"export: {storage.uri}, the probes of {len(model.winners)} folds as published checkpoints")
+        return
     model.save(storage)
     come_along = "" if model.encoder.is_huggingface else ", which come with fersweep"
     weights = model.encoder.weights or f"those of {model.encoder.name}{come_along}"

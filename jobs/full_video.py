@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from distributed.cluster import ray_session
+from distributed.face_boxes import crops_of
 from distributed.full_video import FullVideoEvaluation, evaluate_full_video, videos_of_folds
 from distributed.manifest import Manifest
 from distributed.search import Record
@@ -66,4 +67,5 @@ def _evaluation(context: Context, manifest: Manifest, store: TokenStore) -> Full
         stride=context.experiment.full_video.stride,
         results=results_folder(context, manifest, store),
         folder=full_video_folder(context, manifest, store),
+        crops=crops_of(manifest, context.experiment.views),
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from distributed.cluster import ray_session
 from distributed.embedding_map import embedding_map
+from distributed.face_boxes import crops_of
 from distributed.inspection import (
     Look,
     LookSettings,
@@ -76,7 +77,8 @@ def looks_of(
     experiment = context.experiment
     tokens, _ = context.labelled(manifest, store)
     paths = dict(zip(manifest.table["video_id"].to_pylist(), manifest.table["path"].to_pylist(), strict=True))
-    settings = LookSettings(experiment.clips, experiment.decoding, experiment.views, **options)
+    crops = crops_of(manifest, experiment.views)
+    settings = LookSettings(experiment.clips, experiment.decoding, experiment.views, crops=crops, **options)
     with ray_session(experiment.cluster):
         return look_at(chosen, paths, tokens, results_folder(context, manifest, store), settings)
 

@@ -41,7 +41,24 @@ def _add_stage(name: str, text: str) -> None:
 
 
 _add_stage("index", "List the videos of the dataset.")
-_add_stage("embed", "Embed every video once with the frozen encoder.")
+
+
+@app.command()
+def embed(
+    experiment: ExperimentFile,
+    overrides: Overrides = None,
+    plan: Annotated[bool, typer.Option("--plan", help="only say what it will take")] = False,
+) -> None:
+    """Embed every video once with the frozen encoder."""
+    from jobs.plan import plan as say_plan
+    from jobs.run import run_stage
+
+    if plan:
+        say_plan(open_context(experiment, overrides))
+    else:
+        run_stage(open_context(experiment, overrides), "embed")
+
+
 _add_stage("sweep", "Search probes for every fold over the embeddings.")
 
 
@@ -160,6 +177,33 @@ def benchmark_probe(
 
     shape: dict[str, Any] = {"tokens": tokens, "dim": dim, "batch": batch, "heads": heads, "dtype": dtype}
     measure(shape | {"rounds": rounds, "threads": threads}, packs, console())
+
+
+@benchmarks.command("embed")
+def benchmark_embed(
+    encoder: Annotated[
+        str, typer.Option(help="tiny, huggingface:FOLDER, or a name of V-JEPA: with random weights, for speed only")
+    ] = "tiny",
+    weights: Annotated[str | None, typer.Option(help="the encoder's own weights")] = None,
+    video: Annotated[Path | None, typer.Option(help="a video of yours; generated ones by default")] = None,
+    resolution: Annotated[int, typer.Option(min=16, help="pixels of a crop that is decoded")] = 384,
+    rounds: Annotated[int, typer.Option(min=1, help="measurements of each; the best ones count")] = 5,
+) -> None:
+    """Decoding, encoding and the whole embedding, beside the reference's way of reading videos."""
+    from jobs.benchmark_embed import benchmark_embed as measure
+
+    measure(encoder, weights, video, console(), resolution=resolution, rounds=rounds)
+
+
+@benchmarks.command("sweep")
+def benchmark_sweep(
+    configurations: Annotated[int, typer.Option(help="in two folds together, trained for one step each")] = 160,
+    pack: Annotated[int, typer.Option(help="configurations trained together")] = 16,
+) -> None:
+    """What Ray Tune, Optuna and MLflow cost a configuration."""
+    from jobs.benchmark_sweep import benchmark_sweep as measure
+
+    measure(configurations, pack, console())
 
 
 @benchmarks.callback()

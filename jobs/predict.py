@@ -10,10 +10,12 @@ from pathlib import Path
 from rich.console import Console
 
 from distributed.annotation import annotate_video
+from distributed.cropping import Box, FaceConfig
 from distributed.datasets import VIDEO_SUFFIXES
 from distributed.decoding import DecodeFailure, DecodingConfig
 from distributed.errors import UserError
 from distributed.exported import MODEL, ExportedModel
+from distributed.face_boxes import read_boxes
 from distributed.predictor import Predictor, WindowScores
 from distributed.storage import Storage
 from jobs.experiment import load_experiment
@@ -35,6 +37,7 @@ class Asked:
     timeline: Path | None = None
     annotate: Path | None = None
     calibrated: bool = False
+    faces: str | None = None
 
     def check(self, num_videos: int) -> None:
         """Raise UserError for wishes that do not fit together."""
@@ -88,7 +91,8 @@ def predict_videos(
     how = "calibrated" if asked.calibrated else "as they are, not calibrated"
     console.print(f"probabilities: {whose}, trained on {model.dataset}; {how}", soft_wrap=True)
     failed, output = 0, Output(model.label_names, asked.form)
-    with Predictor(model, decoding, calibrated=asked.calibrated) as predictor:
+    faces = _faces(asked.faces, videos, model) if asked.faces else None
+    with Predictor(model, decoding, calibrated=asked.calibrated, faces=faces) as predictor:
         for video in videos:
             rows = _timed(predictor, video, asked) if asked.windows else _whole(predictor, video)
             failed += any(row.reason for row in rows)
@@ -97,6 +101,18 @@ def predict_videos(
     if failed:
         console.print(f"{failed} of {len(videos)} videos could not be predicted", soft_wrap=True)
     return failed
+
+
+def _faces(table: str, videos: Sequence[str], model: ExportedModel) -> dict[str, Box]:
+    """The boxes of these videos, whose rows have their path as it is given or the same file's."""
+    by_file = {str(Path(video).absolute()): video for video in videos if "://" not in video}
+
+    def video_of(name: str, column: str) -> str | None:
+        if column != "path":
+            raise UserError(f"{table}: new videos have no id; give the column path instead of {column}")
+        return name if name in videos else by_file.get(str(Path(name).absolute()))
+
+    return read_boxes(table, video_of, model.views.face or FaceConfig(table))
 
 
 def _whole(predictor: Predictor, video: str) -> list[Row]:

@@ -19,7 +19,7 @@ from jobs.results import results_folder, sweep_key_settings
 from jobs.results import results_of as results_of
 from jobs.sweep import fold_searches, found_records
 from jobs.telling import tell
-from jobs.tracked import tracked_sweep
+from jobs.tracked import embedding_measures, tracked_sweep
 from jobs.uncertainty import all_bounds
 from jobs.versions import code_version, library_versions
 from tracking.optimism_section import optimism_section
@@ -103,6 +103,7 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
         probe_records=found_records(fold_searches(context, manifest, store)) if nested else [],
         failures=[(f.video_id, f.reason, f.stage) for f in store.failures()],
         skipped=[(Path(item["path"]).name, item["reason"]) for item in map(asdict, manifest.skipped)],
+        stage_notes=_stage_notes(context),
         stage_seconds={name: stages[name]["seconds"] for name in _in_order(stages)},
         versions={"fersweep": code_version(), **library_versions()},
         hashes={
@@ -115,3 +116,12 @@ def report_data(context: Context, manifest: Manifest, store: TokenStore) -> Repo
         notes=[*([_TINY_NOTE] if encoder["name"] == "tiny" else []), *leak_notes(context, manifest)],
         **(all_bounds(scored) if scored else {}),
     )
+
+
+def _stage_notes(context: Context) -> dict[str, str]:
+    """A remark on a stage's time."""
+    found = embedding_measures(context)
+    if "wait_share" not in found:
+        return {}
+    text = f"{found['frames']:.0f} frames, {found['clips']:.0f} clips; encoders waited {found['wait_share']:.0%} of it"
+    return {"embed": text}

@@ -65,11 +65,17 @@ def export(
     experiment: ExperimentFile,
     folder: Annotated[Path, typer.Argument(help="where the model goes")],
     overrides: Overrides = None,
+    layout: Annotated[
+        str, typer.Option(help="fersweep; reference: checkpoints of V-JEPA's or V-JEPA 2's own classifier")
+    ] = "fersweep",
 ) -> None:
     """Write an evaluation's probes as a folder that `predict` reads anywhere."""
+    from jobs.export import Layout
     from jobs.export import export as export_model
 
-    export_model(open_context(experiment, overrides), folder)
+    if layout not in [each.value for each in Layout]:
+        raise typer.BadParameter(f"{layout!r} is no layout: choose fersweep or reference", param_hint="--layout")
+    export_model(open_context(experiment, overrides), folder, Layout(layout))
 
 
 @app.command()
@@ -88,13 +94,14 @@ def predict(
     calibrated: Annotated[bool, typer.Option("--calibrated", help="with the temperatures of the evaluation")] = False,
     weights: Annotated[str | None, typer.Option(help="where the encoder's weights lie now")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    faces: Annotated[str | None, typer.Option(help="table of boxes, for a model of videos cut to faces")] = None,
 ) -> None:
     """Class probabilities of new videos. A bad video is a line with its reason, and exit code 2 at the end."""
     from jobs.models import read_model
     from jobs.predict import Asked, find_videos, predict_videos, read_decoding
 
     found, speaker = find_videos(videos), console(errors=True)
-    asked = Asked(form, windows, stride, timeline, annotate, calibrated)
+    asked = Asked(form, windows, stride, timeline, annotate, calibrated, faces)
     asked.check(len(found))
     chosen = read_model(model, speaker, tracking_uri)
     chosen = chosen if fold is None else chosen.fold(fold)

@@ -28,10 +28,12 @@ _AFTER_EMBEDDING: dict[str, Callable[[Context, Manifest, TokenStore], object]] =
 
 
 def run_up_to(context: Context, last: str) -> None:
-    """Every stage up to `last`, on one Ray. Folds that cannot be made are refused before hours of embedding."""
+    """Every stage up to `last`, on one Ray. Folds and probes that cannot be made are refused before embedding."""
     manifest = index(context)
     if last not in STAGES[:2]:
         make_folds(manifest.table, manifest.label_names, context.experiment.folds)
+        if context.experiment.evaluate.selection != "paper":
+            context.experiment.search.check(dim=context.store(manifest).header.shape[-1])
     with ray_session(context.experiment.cluster):
         for name in STAGES[1 : STAGES.index(last) + 1]:
             _run(context, name, manifest)

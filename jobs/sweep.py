@@ -50,6 +50,7 @@ def sweep(context: Context, manifest: Manifest, store: TokenStore) -> None:
     if context.experiment.evaluate.selection == "paper":
         context.say("sweep: nothing to search, evaluate.selection is paper")
         return
+    context.experiment.search.check(dim=store.header.shape[-1])
     settings = context.search_settings(manifest, store)
     searches = fold_searches(context, manifest, store)
     total = len(searches) * context.experiment.search.configurations
@@ -64,6 +65,8 @@ def sweep(context: Context, manifest: Manifest, store: TokenStore) -> None:
 
         def on_pack(records: list[Record]) -> None:
             tracked.log_probes(records)
+            for warning in sorted({record["warning"] for record in records if record.get("warning")}):
+                context.say(f"sweep: fold {records[0]['fold']}, pack {records[0]['pack']}: {warning}")
             seen.update({_number(record): record["state"] for record in records})
             report(len(seen), total, list(seen.values()).count("failed"))
 

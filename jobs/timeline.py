@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from distributed.embedding import read_embedding_times
+from distributed.embedding_progress import read_embedding_times
 from distributed.search import read_pack_times
 from distributed.sweep import FoldSearch
 from distributed.token_store import TokenStore

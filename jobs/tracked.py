@@ -160,6 +160,16 @@ def _about(context: Context, manifest: Manifest, store: TokenStore) -> Told:
     return Told(about, context.experiment.evaluate.selection, len(manifest.label_names))
 
 
+def embedding_measures(context: Context) -> dict[str, float]:
+    """What the newest embedding measured: seconds, frames, clips, bytes, and the share in which encoders waited."""
+    stage = context.workspace.stages().get("embed", {})
+    found: dict[str, float] = dict(stage.get("measured", {}))
+    time = found.pop("waited_s", 0.0), found.pop("worked_s", 0.0)
+    if sum(time):
+        found |= {"seconds": stage["seconds"], "wait_share": time[0] / sum(time)}
+    return found
+
+
 def _opening_jobs(context: Context, manifest: Manifest, store: TokenStore, key: str) -> list[Job]:
     """The sweep's run and those of its folds."""
     experiment, header = context.experiment, store.header
@@ -188,6 +198,8 @@ def _opening_jobs(context: Context, manifest: Manifest, store: TokenStore, key: 
     }
     name = f"{experiment.name} · {experiment.evaluate.selection} · {key}"
     jobs: list[Job] = [lambda tracker: tracker.sweep_run(key, name, params, tags, texts, sources)]
+    measures = embedding_measures(context)
+    jobs.append(lambda tracker: tracker.log_stage(key, "embed", measures))
     for fold in context.labelled(manifest, store)[1]:
         sizes = {f"{part}_videos": len(rows) for part, rows in fold.parts.items()}
         jobs.append(partial(Tracker.fold_run, sweep_key=key, fold=fold.index, params=sizes, tags={}, sources=sources))

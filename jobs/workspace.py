@@ -33,13 +33,17 @@ class Workspace:
         return self.storage.child(stage, settings_key(settings))
 
     def stages(self) -> dict[str, dict[str, Any]]:
-        """What the newest run of each stage was made with, and the seconds that its work took."""
+        """What the newest run of each stage was made with, the seconds that its work took, and what it measured."""
         name = self._stages_file
         return dict(self.storage.read_json(name)) if self.storage.exists(name) else {}
 
     @contextmanager
-    def stage(self, name: str, settings: dict[str, Any], *, done: bool = False) -> Iterator[None]:
-        """Say what changed since the last run of the stage; count the block's time unless its work is `done`."""
+    def stage(self, name: str, settings: dict[str, Any], *, done: bool = False) -> Iterator[dict[str, float]]:
+        """Say what changed since the last run of the stage; count the block's time unless its work is `done`.
+
+        Numbers that the block puts into the dict are added to those of the stage's earlier runs.
+        """
+        measured: dict[str, float] = {}
         stages = self.stages()
         before = stages.get(name)
         if before is None or before["key"] != settings_key(settings):
@@ -48,11 +52,14 @@ class Workspace:
                 self.say(f"{name}: not what it was before ({'; '.join(changes)})")
             before = {"key": settings_key(settings), "settings": settings, "seconds": 0.0}
         elif done:
-            yield
+            yield measured
             return
         started = time.monotonic()
         try:
-            yield
+            yield measured
         finally:
             before["seconds"] += time.monotonic() - started
+            earlier = before.get("measured", {})
+            if measured:
+                before["measured"] = {key: earlier.get(key, 0) + value for key, value in measured.items()}
             self.storage.write_json(self._stages_file, {**self.stages(), name: before})

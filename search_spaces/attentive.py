@@ -19,12 +19,17 @@ from torch import Tensor, nn
 from search_spaces.declaration import Family
 from search_spaces.probe import Probe, RandomStream, TokenGrid, linear
 from search_spaces.ranges import check_choices, check_range, dividing, own_params, share, whole
-from search_spaces.transformer import Block, CrossAttentionBlock, learned_queries
+from search_spaces.transformer import (
+    Block,
+    CrossAttentionBlock,
+    PublishedClassifier,
+    learned_queries,
+    published_names,
+)
 
 if TYPE_CHECKING:  # probes are trained on machines without optuna
     from optuna.trial import BaseTrial
 
-PREFIX = "module."  # of every name in a published checkpoint, left there by distributed training
 NAMES = ("queries", "heads", "mlp_ratio", "depth", "dropout")
 
 
@@ -161,22 +166,20 @@ def load_published(state: Mapping[str, Tensor], *, heads: int, projected: bool =
     but never applies them, so that they are what they were drawn as and are taken for the identity here.
     Raises RuntimeError when a name or a shape does not fit.
     """
-    own = {name.removeprefix(PREFIX): value for name, value in state.items()}
-    num_classes, dim = own["linear.weight"].shape
-    blocks = {name.split(".")[2] for name in own if name.startswith("pooler.blocks.")}
+    known = PublishedClassifier.of(state)
     probe = AttentiveProbe(
-        dim,
-        num_classes,
+        known.dim,
+        known.num_classes,
         heads=heads,
-        queries=own["pooler.query_tokens"].shape[1],
-        mlp_ratio=own["pooler.cross_attention_block.mlp.fc1.weight"].shape[0] / dim,
-        depth=1 + len(blocks),
+        queries=known.queries,
+        mlp_ratio=known.mlp_ratio,
+        depth=known.depth,
         seed=0,
     )
-    probe.load_state_dict(own)
+    probe.load_state_dict(known.state)
     if not projected:
-        name = "pooler.cross_attention_block.xattn.proj"
-        probe.load_state_dict(own | {f"{name}.weight": torch.eye(dim), f"{name}.bias": torch.zeros(dim)})
+        name, eye = "pooler.cross_attention_block.xattn.proj", torch.eye(known.dim)
+        probe.load_state_dict(known.state | {f"{name}.weight": eye, f"{name}.bias": torch.zeros(known.dim)})
     return probe
 
 
@@ -187,7 +190,7 @@ def published_state(probe: AttentiveProbe) -> dict[str, Tensor]:
     """
     if probe.pooler.query_tokens.shape[1] != 1:
         raise ValueError(f"the published classifier has one query, this probe {probe.pooler.query_tokens.shape[1]}")
-    return {PREFIX + name: value for name, value in probe.state_dict().items()}
+    return published_names(probe)
 
 
 FAMILY = Family("attentive", AttentiveSpace, build)

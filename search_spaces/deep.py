@@ -14,11 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from search_spaces.attentive import PREFIX
 from search_spaces.declaration import Family
 from search_spaces.probe import MixingProbe, RandomStream, TokenGrid, linear
 from search_spaces.ranges import check_choices, check_range, dividing, own_params, share, whole
-from search_spaces.transformer import Block, CrossAttentionBlock, learned_queries
+from search_spaces.transformer import (
+    Block,
+    CrossAttentionBlock,
+    PublishedClassifier,
+    learned_queries,
+    published_names,
+)
 
 if TYPE_CHECKING:  # probes are trained on machines without optuna
     from optuna.trial import BaseTrial
@@ -135,18 +140,15 @@ def load_published(state: Mapping[str, Tensor], *, heads: int) -> DeepProbe:
 
     `heads` cannot be read from the weights. Raises RuntimeError when a name or a shape does not fit.
     """
-    own = {name.removeprefix(PREFIX): value for name, value in state.items()}
-    num_classes, dim = own["linear.weight"].shape
-    blocks = {name.split(".")[2] for name in own if name.startswith("pooler.blocks.")}
-    hidden = own["pooler.cross_attention_block.mlp.fc1.weight"].shape[0]
-    probe = DeepProbe(dim, num_classes, heads=heads, depth=1 + len(blocks), mlp_ratio=hidden / dim, seed=0)
-    probe.load_state_dict(own)
+    known = PublishedClassifier.of(state)
+    probe = DeepProbe(known.dim, known.num_classes, heads=heads, depth=known.depth, mlp_ratio=known.mlp_ratio, seed=0)
+    probe.load_state_dict(known.state)
     return probe
 
 
 def published_state(probe: DeepProbe) -> dict[str, Tensor]:
     """The weights under the names that a V-JEPA 2 checkpoint has; what `load_published` reads."""
-    return {PREFIX + name: value for name, value in probe.state_dict().items()}
+    return published_names(probe)
 
 
 FAMILY = Family("deep", DeepSpace, build, mixes=True)

@@ -4,7 +4,9 @@ Parameters keep the names and shapes of V-JEPA's code, and start as they do ther
 """
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,37 @@ from torch import Tensor, nn
 from search_spaces.probe import Dropout, RandomStream, linear
 
 INIT_STD = 0.02
+PREFIX = "module."  # of every name in a published checkpoint, left there by distributed training
+
+
+@dataclass(frozen=True)
+class PublishedClassifier:
+    """A published attentive classifier's state dict under its plain names, and the sizes that its shapes tell."""
+
+    state: dict[str, Tensor]
+    dim: int
+    num_classes: int
+    queries: int
+    mlp_ratio: float
+    depth: int
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor]) -> Self:
+        """Read a state dict with or without the prefix `module.`; RuntimeError where it is of something else."""
+        own = {name.removeprefix(PREFIX): value for name, value in state.items()}
+        hidden = "pooler.cross_attention_block.mlp.fc1.weight"
+        for name in ("linear.weight", "pooler.query_tokens", hidden):
+            if name not in own:
+                raise RuntimeError(f"the weights hold no {name}, so they are not those of an attentive classifier")
+        num_classes, dim = own["linear.weight"].shape
+        blocks = {name.split(".")[2] for name in own if name.startswith("pooler.blocks.")}
+        queries, ratio = own["pooler.query_tokens"].shape[1], own[hidden].shape[0] / dim
+        return cls(own, dim, num_classes, queries, ratio, 1 + len(blocks))
+
+
+def published_names(probe: nn.Module) -> dict[str, Tensor]:
+    """A probe's weights under the names that they have in a published checkpoint."""
+    return {PREFIX + name: value for name, value in probe.state_dict().items()}
 
 
 def learned_queries(count: int, dim: int, stream: RandomStream) -> nn.Parameter:

@@ -112,8 +112,8 @@ def start_head() -> Iterator[Head]:
     starts = [
         f"--head --port {gcs} --ray-client-server-port {client} --dashboard-host 127.0.0.1 --num-cpus 0 "
         f"--dashboard-port {dashboard} --temp-dir {folder}/head "
-        "--labels=fersweep.nodes/decode=1x1cpu,fersweep.nodes/gpu=1x2cpu2gpu",
-        f'--address 127.0.0.1:{gcs} --num-cpus 1 --resources={{"decode":1}} --temp-dir {folder}/decode',
+        "--labels=fersweep.nodes/decode=1x2cpu,fersweep.nodes/gpu=1x2cpu2gpu",
+        f'--address 127.0.0.1:{gcs} --num-cpus 2 --resources={{"decode":1}} --temp-dir {folder}/decode',
         f"--address 127.0.0.1:{gcs} --num-cpus 2 --num-gpus 2 --temp-dir {folder}/gpu",
     ]
     with ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,14 +36,22 @@ def synthetic_manifest(actors: int = 12, per_class: int = 2) -> Manifest:
 
 
 def synthetic_store(
-    folder: Path, manifest: Manifest, *, signal: float = 1.0, failed: frozenset[str] = frozenset()
+    folder: Path,
+    manifest: Manifest,
+    *,
+    signal: float = 1.0,
+    failed: frozenset[str] = frozenset(),
+    passes: Callable[[str, int], torch.Tensor] | None = None,
 ) -> TokenStore:
-    """Tokens in which one token of sixteen carries the class, hidden in noise; `signal` 0 leaves only noise."""
+    """Tokens in which one token of sixteen carries the class, hidden in noise; `signal` 0 leaves only noise.
+
+    `passes` gives what is added to a video's tokens in each of two augmented passes.
+    """
     ids, labels = manifest.table["video_id"].to_pylist(), manifest.table["label"].to_pylist()
     header = StoreHeader(
         encoder={"name": "none", "dim": 16, "heads": 2, "resolution": 32, "sha256": "0"},
         clips={},
-        views=("centre",),
+        views=("centre", "train-1", "train-2") if passes else ("centre",),
         view_settings={},
         pool="none",
         dtype="float16",
@@ -63,6 +72,8 @@ def synthetic_store(
             failures.append(VideoFailure(video, 0, "decode", "odd", "missing"))
         else:
             rows.append(TokenRow(video, "centre", tokens))
+            if passes:
+                rows += [TokenRow(video, f"train-{number}", tokens + passes(video, number)) for number in (1, 2)]
     store.write_part(0, rows, failures)
     return store
 

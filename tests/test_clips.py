@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distributed.clips import ClipsConfig, clip_indices, window_indices
+from distributed.clips import ClipsConfig, clip_indices, pass_seed, training_indices, window_indices
 
 
 def linspace(start: float, stop: float, count: int) -> list[float]:
@@ -84,6 +84,28 @@ def test_training_starts_are_random_within_the_segment_and_follow_the_seed() -> 
     assert plan(1) == plan(1) != plan(2)
     for segment, clip in enumerate(plan(3)):
         assert segment * 250 <= clip[0] and clip[-1] < (segment + 1) * 250
+
+
+def test_every_pass_has_a_plan_of_its_own_where_the_reference_s_is_random() -> None:
+    clips = ClipsConfig(segments=4, frames_per_clip=16, frame_step=4)
+    seeds = [pass_seed(0, "a/1", number, "clips") for number in (1, 2)]
+    long = training_indices(1000, clips, seeds)
+    assert long.shape == (2, 4, 16) and long.dtype == np.int64
+    assert not np.array_equal(long[0], long[1])
+    np.testing.assert_array_equal(training_indices(1000, clips, seeds[1:])[0], long[1])
+    starts = training_indices(1000, clips, range(400))[:, :, 0] - 250 * np.arange(4)
+    assert starts.min() == 0 and starts.max() == 250 - 64 - 1
+    clean = clip_indices(110, segments=4, frames_per_clip=16, frame_step=4)
+    np.testing.assert_array_equal(training_indices(110, clips, seeds), [clean, clean])
+    assert training_indices(110, clips, []).shape == (0, 4, 16)
+
+
+def test_the_seed_of_a_pass_is_known_and_changes_with_everything_that_names_it() -> None:
+    """Golden: another seed would be another store under the same header."""
+    assert pass_seed(0, "Actor_01/a", 1, "pixels") == 133367000253652143832829574652502957801
+    given = [(0, "a", 1, "pixels"), (1, "a", 1, "pixels"), (0, "b", 1, "pixels"), (0, "a", 2, "pixels")]
+    found = [pass_seed(*one) for one in [*given, (0, "a", 1, "clips")]]
+    assert len(set(found)) == 5 and all(0 <= seed < 2**128 for seed in found)
 
 
 def test_no_frame_is_an_error() -> None:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from distributed.decode_task import decode_part, fingerprint
+from distributed.clips import training_indices
+from distributed.decode_task import TrainingPasses, decode_part, fingerprint
 from distributed.decoding import DecodedVideo, Decoder
 from tests.conftest import WriteVideo
 from tests.small_road import open_context, part_of, write_experiment, write_faces
@@ -46,6 +48,26 @@ def test_a_video_beyond_the_limits_is_a_row_with_the_key_that_raises_them(experi
     reasons = decode_part(part, settings.decoding, settings.clips, 32)["reason"].to_pylist()
     assert "16000 x 16000 pixels, and decoding.max_pixels is 5000" in reasons[2]
     assert [bool(reason) for reason in reasons] == [i == 2 for i in range(8)]
+
+
+def test_the_frames_of_every_pass_come_with_its_clips(experiment: Path, write_video: WriteVideo) -> None:
+    """In a video that is long enough for random starts the passes need other frames, each decoded once."""
+    settings = open_context(experiment).experiment.embedding_settings
+    part = part_of(experiment, rows=1)
+    write_video(Path(part["path"][0].as_py()), frames=160)
+    passes = TrainingPasses(2, seed=5)
+    row = decode_part(part, settings.decoding, settings.clips, 32, passes).to_pylist()[0]
+    clips = np.array(row["clips"]).reshape(3, 2, 16)
+    with Decoder(settings.decoding) as decoder:
+        clean = decoder.decode(part["path"][0].as_py(), settings.clips, 32)
+        path, every = part["path"][0].as_py(), np.arange(160)
+        whole = decoder.frames(path, every, 32) if decoder.inspect(path) else None
+    assert isinstance(clean, DecodedVideo) and isinstance(whole, np.ndarray)
+    frames = np.frombuffer(row["pixels"], np.uint8).reshape(*row["size"], 3)
+    np.testing.assert_array_equal(frames[clips[0]], clean.frames[clean.clips])
+    plans = training_indices(160, settings.clips, passes.seeds(row["video_id"]))
+    np.testing.assert_array_equal(frames[clips[1:]], whole[plans])
+    assert not np.array_equal(plans[0], plans[1]) and len(frames) == len(np.unique(clips)) > len(clean.frames)
 
 
 def test_a_fingerprint_tells_that_a_file_was_mended(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from distributed.encoders.vjepa import SHAPES, Shape, VisionTransformer, position_table, shape_from_json
 
@@ -266,3 +268,18 @@ def test_a_gpu_gives_the_tokens_of_the_cpu(dtype: torch.dtype, bound: float) -> 
     expected = random_model()(clips)
     tokens = random_model().compute_in(dtype).cuda()(clips.cuda())
     assert relative_difference(tokens.cpu(), expected) < bound
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [Shape(dim=32, depth=1, heads=2, resolution=32), Shape(48, 3, 4, 64, frames=8, patch=8, tubelet=4, mlp_ratio=3.5)],
+)
+def test_flops_are_those_that_torch_counts(shape: Shape) -> None:
+    clips = torch.zeros(2, 3, shape.frames, shape.resolution, shape.resolution)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
+        shape.build()(clips)
+    assert counter.get_total_flops() == 2 * shape.flops
+
+
+def test_flops_of_the_published_encoders_are_those_of_the_literature() -> None:
+    assert SHAPES["vjepa-vith16-384"].flops == pytest.approx(9.3e12, rel=0.01)

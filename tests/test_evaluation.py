@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+import torch
 from pyarrow import parquet
 from safetensors.torch import load as load_safetensors
 
@@ -21,7 +22,7 @@ from distributed.selection import paper_recipe
 from distributed.storage import Storage
 from distributed.training import TrainingConfig
 from search_spaces.family import build_probe
-from tests.synthetic import NAMES, synthetic_tokens
+from tests.synthetic import NAMES, SHAPE, synthetic_manifest, synthetic_store, synthetic_tokens
 
 WINNER: dict[str, Any] = {
     "trial": 3,
@@ -173,6 +174,31 @@ def test_the_first_repeat_is_the_winner_trained_alone(tmp_path: Path) -> None:
     for name in NAMES:
         one, other = (outcome.predictions[f"p_{name}"].to_numpy() for outcome in (alone, repeated))
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_the_winner_without_augmented_passes_is_the_winner_of_a_store_that_has_none(tmp_path: Path) -> None:
+    manifest = synthetic_manifest()
+    noise = {n: torch.randn(SHAPE, generator=torch.Generator().manual_seed(n)) for n in (1, 2)}
+    config = EvaluateConfig(calibrate=False, repeats=2)
+    plain = replace(evaluations(tmp_path, winner=QUICK, config=config)[0], seed=5)
+    store = synthetic_store(tmp_path / "passes", manifest, passes=lambda video, number: noise[number])
+    with_passes = replace(plain, tokens=replace(plain.tokens, store=store))
+    outcome, alone = refit_and_score(with_passes), refit_and_score(plain)
+    assert alone.record["without_passes"] is None
+    without = outcome.record["without_passes"]
+    assert without["reason"] is None and without["scores"] == alone.record["scores"]
+    assert without["repeats"] == alone.record["repeats"]
+    assert outcome.predictions.column("p_sad") != alone.predictions.column("p_sad")
+    assert outcome.members is not None and alone.members is not None
+    said = outcome.members.filter(pc.equal(outcome.members["role"], "without_passes"))
+    assert said.drop_columns("role").equals(alone.members.drop_columns("role"))
+
+    for quiet in (
+        replace(with_passes, config=EvaluateConfig(calibrate=False, repeats=2, without_passes=False)),
+        replace(with_passes, training=TrainingConfig(epochs=15, views="clean")),
+    ):
+        assert refit_and_score(quiet).record["without_passes"] is None
+    assert refit_and_score(quiet).record["scores"] == alone.record["scores"]
 
 
 def test_an_ensemble_says_why_it_is_smaller_than_asked_for(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from pyarrow import parquet
 from safetensors.torch import save
 
+from distributed.cropping import Crop, Crops
 from distributed.errors import UserError
 from distributed.inspection import (
     Look,
@@ -99,6 +100,16 @@ def test_a_mean_pooled_probe_is_said_to_look_nowhere(finished_run: FinishedRun) 
     )
     assert seen.uniform and seen.heats.shape[:2] == (0, 0) and not seen.reason
     assert seen.frames.shape == (6, 24, 32, 3) and seen.frames.dtype == np.uint8
+
+
+def test_a_video_that_was_cut_is_shown_as_it_was_cut(finished_run: FinishedRun) -> None:
+    verdict, paths = a_verdict(finished_run), paths_of(finished_run)
+    rest = (tokens_of(finished_run), finished_run.evaluation)
+    face = Crops(faces={verdict.video_id: Crop(box=(8, 8, 32, 32))})
+    whole = look(verdict, paths[verdict.video_id], *rest, settings_of(finished_run, height=24, frames=None))
+    cut = look(verdict, paths[verdict.video_id], *rest, settings_of(finished_run, height=24, frames=None, crops=face))
+    assert whole.frames.shape[1:] == (24, 32, 3) and cut.frames.shape[1:] == (24, 24, 3)
+    assert len(cut.frames) == len(whole.frames)
 
 
 def test_a_probe_that_looks_shares_its_attention_among_the_frames(finished_run: FinishedRun, tmp_path: Path) -> None:

@@ -23,9 +23,12 @@ from tests.finished_run import BROKEN, FinishedRun, listen, said, state_of
 def test_size_progress_and_failures_are_said(finished_run: FinishedRun) -> None:
     """Two segments of 8 x 2 x 2 tokens, 32 wide, in two bytes each."""
     size = 25 * 2 * (2 * 8 * 2 * 2 * 32) / 1e6
-    assert f"embed: 25 videos x 1 views with tiny, {size:.1f} MB of tokens, {size:.1f} MB of them" in finished_run.said
+    assert f"embed: 25 videos x 1 view with tiny, {size:.1f} MB of tokens, {size:.1f} MB of them" in finished_run.said
+    assert "  to do: 25 videos, 50 clips, " in finished_run.said
     assert "embed: 0/25, 0 failed" in finished_run.said
     assert re.search(r"embed: 25/25, [0-9.]+/s, 1 failed", finished_run.said)
+    work = r"  decoded \d+ frames, encoded 48 clips in passes of 16; encoders waited for decoding \d+%.* of their time"
+    assert re.search(work, finished_run.said)
     assert f"  failed: {BROKEN}: the file is empty" in finished_run.said
     stages = finished_run.context.workspace.stages()
     assert stages["embed"]["settings"]["encoder"]["name"] == "tiny" and stages["embed"]["seconds"] > 0

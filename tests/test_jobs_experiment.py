@@ -54,6 +54,26 @@ def test_overrides_reach_every_depth_and_keep_the_types_of_yaml(tmp_path: Path) 
     assert experiment.workspace.endswith("runs/other")
 
 
+def test_augmentation_is_set_in_depth_and_its_mistakes_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    found = load_experiment(path, ["views.train=4", "views.augmentation={erasing: 0, crop_area: [0.5, 1]}"]).views
+    assert (found.train, found.augmentation.erasing, found.augmentation.crop_area) == (4, 0, (0.5, 1))
+    assert found.augmentation.randaugment_magnitude == 7
+    assert "did you mean randaugment_ops?" in complaint(path, "views.augmentation.randaugment_op=2")
+    assert "views.augmentation" in complaint(path, "views.augmentation.erasing=2")
+    assert "set views.train to a number of passes" in complaint(path, "training.views=augmented")
+    assert load_experiment(path, ["training.views=augmented", "views.train=1"]).training.views == "augmented"
+    assert "training.views" in complaint(path, "training.views=some")
+
+
+def test_a_table_of_faces_is_read_from_the_file_s_folder(tmp_path: Path) -> None:
+    path = written(tmp_path, SMALL + "views: {face: {table: faces.csv, margin: 1.5}}\n")
+    face = load_experiment(path).views.face
+    assert face is not None and (face.table, face.margin) == (str(tmp_path / "faces.csv"), 1.5)
+    assert "did you mean margin?" in complaint(path, "views.face.margn=2")
+    assert "views.face.table: missing" in complaint(written(tmp_path, SMALL + "views: {face: {margin: 2}}\n"))
+
+
 def test_paths_are_read_from_where_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the file from its folder, those of the command line from the working directory; URIs stay."""
     elsewhere = tmp_path / "elsewhere"

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from distributed.errors import UserError
 from distributed.predictor import Predictor
-from jobs.export import experiment_model, export
+from jobs.export import Layout, experiment_model, export
 from jobs.models import read_model
 from tests.finished_run import FOLDS, FinishedRun, listen, said
 
@@ -34,3 +34,9 @@ def test_the_folder_predicts_what_the_experiment_predicts(finished_run: Finished
 def test_an_experiment_without_scores_has_no_model(finished_run: FinishedRun) -> None:
     with pytest.raises(UserError, match="fold 0 is not evaluated; run `fersweep evaluate` first"):
         experiment_model(listen(finished_run.experiment, "seed=5"))
+
+
+def test_probes_without_a_published_layout_are_not_exported_as_such(finished_run: FinishedRun, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="fold 0: probes of the family linear have no published layout"):
+        export(finished_run.context, tmp_path / "published", Layout.REFERENCE)
+    assert not (tmp_path / "published").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from distributed.errors import UserError
+from distributed.views import ViewsConfig
 from jobs.experiment import load_experiment
 from jobs.init import write_experiment
 
@@ -37,14 +38,15 @@ def test_its_settings_are_the_defaults_where_it_does_not_say_why(tmp_path: Path)
 
 @pytest.mark.parametrize("dataset", ["ravdess", "crema-d"])
 def test_the_published_recipe_is_one_file_per_data_set(tmp_path: Path, dataset: str) -> None:
-    """16 frames x 8 segments x 3 views of 384 pixels, all tokens, 20 epochs of one fixed probe."""
+    """16 frames x 8 segments x 3 views of 384 pixels, all tokens, 20 epochs of one fixed probe on augmented clips."""
     path = write_experiment(dataset, tmp_path, tmp_path / "published.yaml", "paper")
     written = load_experiment(path)
     assert (written.encoder.name, written.tokens.pool, written.views.crops) == ("vjepa-vith16-384", "none", 3)
     assert (written.clips.segments, written.clips.frames_per_clip, written.clips.frame_step) == (8, 16, 4)
     assert (written.evaluate.selection, written.training.epochs) == ("paper", 20)
     assert "search:" not in path.read_text()  # nothing is searched, so nothing of it is set
-    grid = 8 * 8 * 24 * 24 * 1280 * 2 * 3
+    assert written.views == ViewsConfig(crops=3, train=4) and written.training.views == "augmented"
+    grid = 8 * 8 * 24 * 24 * 1280 * 2 * (3 + 4)
     assert f"{grid / 1e6:.0f} MB a video" in path.read_text()
     assert f"{1440 * grid / 1e9:.0f} GB" in path.read_text() and f"{7442 * grid / 1e12:.1f} TB" in path.read_text()
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import jobs.main
+from distributed.cropping import FaceConfig
 from distributed.decoding import DecodingConfig
 from distributed.errors import UserError
+from distributed.storage import Storage
+from distributed.views import ViewsConfig
+from jobs.export import experiment_model
 from jobs.predict import Asked, find_videos, read_decoding
 from tests.conftest import WriteVideo
 from tests.finished_run import FinishedRun
@@ -61,6 +66,26 @@ def test_limits_of_decoding_are_those_of_the_experiment_file(tmp_path: Path) -> 
     (tmp_path / "model.json").write_text("{}")
     for exported in (tmp_path, tmp_path / "model.json"):
         assert read_decoding(str(exported)) == DecodingConfig()
+
+
+def test_faces_of_new_videos_are_asked_for_by_path(
+    finished_run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = replace(experiment_model(finished_run.context), views=ViewsConfig(face=FaceConfig("", margin=1.0)))
+    model.save(Storage.at(tmp_path / "model"))
+    (video, other) = finished_run.manifest.table["path"].to_pylist()[1:3]
+    table = tmp_path / "faces.csv"
+    table.write_text(f"path,x0,y0,x1,y1\n{Path(video).name},8,8,40,40\nsomebody.mp4,1,1,9,9\n")
+    monkeypatch.chdir(Path(video).parent)
+    arguments = (video, other, "--model", tmp_path / "model", "--format", "json")
+    assert call(monkeypatch, *arguments) == 2
+    assert "give the faces of the new ones with --faces" in capsys.readouterr().err
+    assert call(monkeypatch, *arguments, "--faces", table) == 2
+    found, lost = json.loads(capsys.readouterr().out)
+    assert sum(found["probabilities"].values()) == pytest.approx(1) and "no row" in lost["reason"]
+    table.write_text("video_id,x0,y0,x1,y1\na,8,8,40,40\n")
+    assert call(monkeypatch, *arguments, "--faces", table) == 2
+    assert "new videos have no id; give the column path" in capsys.readouterr().err
 
 
 def test_a_bad_video_is_a_line_and_the_exit_code_and_the_others_are_predicted(

@@ -40,6 +40,7 @@ def test_the_report_is_told_of_every_stage_and_configuration(finished_run: Finis
     assert list(data.stage_seconds)[:4] == ["index", "embed", "sweep", "evaluate"]
     assert all(seconds > 0 for seconds in data.stage_seconds.values())
     assert data.stage_seconds["embed"] > 0.1
+    assert re.fullmatch(r"\d+ frames, 48 clips; encoders waited \d+% of it", data.stage_notes["embed"])
     assert [failure[0] for failure in data.failures] == [BROKEN]
 
 

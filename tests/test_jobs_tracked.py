@@ -56,7 +56,8 @@ def test_a_configuration_has_its_parameters_curves_and_end(runs: dict[str, Run],
             name: str(value) for name, value in record["params"].items()
         }
         assert run.data.tags["status"] == record["state"]
-        assert run.data.metrics["validation_uar"] == pytest.approx(record["score"])
+        complete = record["state"] == "complete"
+        assert run.data.metrics["score" if complete else "validation_uar"] == pytest.approx(record["score"])
     record = probe_records(finished_run)[0]
     for name in ("train_loss", "validation_loss", "validation_uar", "validation_war"):
         points = client.get_metric_history(runs["/fold:0/trial:0"].info.run_id, name)
@@ -79,6 +80,8 @@ def test_a_fold_has_its_test_scores_and_the_sweep_their_mean_and_deviation(
         assert artifact(finished_run, run, "confusion.png").startswith(b"\x89PNG")
     for name, value in summarize(records).items():
         assert runs[""].data.metrics[name] == pytest.approx(value)
+    measured = runs[""].data.metrics
+    assert measured["embed_clips"] == 48 and 0 <= measured["embed_wait_share"] <= 1 and measured["embed_seconds"] > 0
     assert {"test_uar_mean", "test_uar_std", "test_war_mean", "test_war_std"} <= runs[""].data.metrics.keys()
     for key, run in runs.items():
         assert "/trial:" not in key or not any(name.startswith("test_") for name in run.data.metrics)

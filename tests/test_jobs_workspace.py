@@ -82,3 +82,14 @@ def test_stages_inside_each_other_are_all_remembered(tmp_path: Path) -> None:
     with place.stage("sweep", {}), place.stage("embed", {}):
         pass
     assert place.stages().keys() == {"sweep", "embed"}
+
+
+def test_what_a_stage_measures_adds_up_over_its_runs_and_starts_anew_with_other_settings(tmp_path: Path) -> None:
+    place = workspace(tmp_path, [])
+    for settings, frames, expected in (({"a": 1}, 5, 5), ({"a": 1}, 7, 12), ({"a": 2}, 7, 7)):
+        with place.stage("embed", settings) as measured:
+            measured["frames"] = frames
+        assert place.stages()["embed"]["measured"] == {"frames": expected}
+    with place.stage("embed", {"a": 2}, done=True) as measured:
+        measured["frames"] = 100  # nothing was done
+    assert place.stages()["embed"]["measured"] == {"frames": 7}

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
+import torch
 
 import distributed.folds
 from distributed.errors import UserError
@@ -30,7 +32,7 @@ from jobs.run import run_stage
 from search_spaces.family import build_probe
 from search_spaces.probe import Probe
 from tests.finished_run import FinishedRun, listen
-from tests.synthetic import NAMES, synthetic_manifest, synthetic_store
+from tests.synthetic import NAMES, SHAPE, synthetic_manifest, synthetic_store
 
 CHANCE = 1 / len(NAMES)
 ONE = EvaluateConfig(calibrate=False)
@@ -129,6 +131,42 @@ def pooled(labelled: LabelledTokens, folds: Sequence[Fold], probes: Sequence[Pro
     ]
     actors = [labelled.actors[row] for row in rows]
     return actor_interval(labelled.labels[rows], np.concatenate(predicted), actors, num_classes=len(NAMES))
+
+
+def with_poisoned_passes(folder: Path, part: str, poison: float) -> tuple[LabelledTokens, Fold]:
+    """The first fold; to the augmented passes of its videos outside `part` something is added."""
+    manifest = synthetic_manifest()
+    labelled, folds = label_tokens(manifest, synthetic_store(folder / "clean", manifest), FoldsConfig(count=3))
+    sound = {labelled.video_ids[row] for row in getattr(folds[0], part)}
+
+    def added(video: str, number: int) -> torch.Tensor:
+        noise = torch.randn(SHAPE, generator=torch.Generator().manual_seed(number))
+        return noise if video in sound else noise + poison
+
+    store = synthetic_store(folder / f"{part} {poison}", manifest, passes=added)
+    return replace(labelled, store=store), folds[0]
+
+
+@pytest.mark.parametrize("poison", [1000.0, float("nan")])
+def test_no_augmented_pass_of_a_validation_or_test_video_is_ever_read(tmp_path: Path, poison: float) -> None:
+    """Poisoned, they change not a bit of what a search and an evaluation find; those of training videos do."""
+    config, spec = TrainingConfig(epochs=4, rungs=()), ProbeSpec(0, "attentive", PARAMS, 0)
+
+    def searched(poison: float) -> Any:
+        labelled, fold = with_poisoned_passes(tmp_path, "train", poison)
+        names: dict[str, Any] = {"num_classes": len(NAMES), "seed": 0}
+        reader = labelled.reader(0)
+        return train_pack(reader, labelled.labels, fold.train, fold.validation, [spec], config, **names)[0]
+
+    def evaluated_on(poison: float, part: str = "development") -> Any:
+        labelled, fold = with_poisoned_passes(tmp_path, part, poison)
+        outcome = refit_and_score(FoldEvaluation(fold, fixed(fold), labelled, config, ONE, 0, Storage("unused")))
+        return outcome.record["scores"], outcome.predictions
+
+    assert searched(poison).curves == searched(0.0).curves
+    assert evaluated_on(poison) == evaluated_on(0.0)
+    if poison == 1000.0:
+        assert evaluated_on(poison, "train") != evaluated_on(0.0, "train")
 
 
 def test_a_store_of_other_videos_is_refused_and_corrected_labels_make_other_results(finished_run: FinishedRun) -> None:

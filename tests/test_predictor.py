@@ -12,10 +12,13 @@ import pytest
 from pyarrow import parquet
 
 from distributed.clips import window_indices
+from distributed.cropping import FaceConfig
 from distributed.decoding import DecodeFailure
 from distributed.errors import UserError
 from distributed.exported import ExportedModel
 from distributed.predictor import Predictor, WindowScores
+from distributed.storage import Storage
+from distributed.views import ViewsConfig
 from jobs.export import experiment_model
 from tests.conftest import WriteVideo
 from tests.finished_run import BROKEN, FOLDS, FinishedRun
@@ -50,6 +53,34 @@ def test_a_held_out_video_gets_the_probabilities_that_its_evaluation_wrote(
                 assert not isinstance(found, DecodeFailure)
                 expected = [row[f"p_{name}"] for name in model.label_names]
                 np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_model_of_cut_videos_cuts_new_ones_and_asks_for_their_faces(
+    finished_run: FinishedRun, model: ExportedModel, tmp_path: Path
+) -> None:
+    """A box over the middle half of both sides is the crop of the middle half, in a square frame."""
+    path = paths_of(finished_run)["p3/sad-1"]
+    middle = replace(model, views=ViewsConfig(centre_crop=0.5))
+    face = replace(model, views=ViewsConfig(face=FaceConfig("", unit="fractions", margin=1.0)))
+    face.save(Storage.at(tmp_path / "model"))
+    face = ExportedModel.load(Storage.at(tmp_path / "model")).with_encoder()
+    assert face.views.face == FaceConfig("", unit="fractions", margin=1.0)
+    with pytest.raises(UserError, match="give the faces of the new ones with --faces TABLE: path, x0.* in fractions"):
+        Predictor(face)
+    with pytest.raises(UserError, match="trained on whole frames; leave --faces out"):
+        Predictor(model, faces={})
+    square = (0.25 + 0.25 * (64 - 48) / 64, 0.25, 0.75 - 0.25 * (64 - 48) / 64, 0.75)
+    with Predictor(face, faces={path: square}) as one, Predictor(middle) as other, Predictor(model) as whole:
+        cut, of_middle, plain = one.predict(path), other.predict(path), whole.predict(path)
+        windows = list(one.windows(path, 4))
+        lost = one.predict(paths_of(finished_run)["p3/sad-0"])
+        lost_windows = list(one.windows(paths_of(finished_run)["p3/sad-0"], 4))
+    # The centre crop of the encoder's view is taken after; both show the same square of the video.
+    np.testing.assert_allclose(np.asarray(cut), np.asarray(of_middle), atol=1e-5)
+    assert np.abs(np.asarray(cut) - np.asarray(plain)).max() > 1e-5
+    assert len(windows) >= 1 and not isinstance(windows[0], DecodeFailure)
+    assert isinstance(lost, DecodeFailure) and "no row" in lost.reason
+    assert [isinstance(piece, DecodeFailure) for piece in lost_windows] == [True]
 
 
 def test_a_prediction_is_the_mean_of_the_folds(

@@ -37,6 +37,20 @@ def test_batches_read_as_from_the_source_itself(kept: str, monkeypatch: pytest.M
         torch.testing.assert_close(readout(views, queries), expected)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_views_to_train_on_are_those_that_an_epoch_may_draw(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kept:
+        monkeypatch.setattr(module, "_KEPT_BYTES", 0)
+    values = torch.randn(9, 4, 20, 16, generator=torch.Generator().manual_seed(0))
+    queries = torch.randn(3, 16)
+    for take, numbers in (("all", [0, 1, 2, 3]), ("augmented", [2, 3]), ("clean", [0, 1])):
+        tokens = TensorTokens(values, passes=2, take=take)  # type: ignore[arg-type]
+        views, count = PreparedSource(tokens, ROWS, CPU).training_views(ROWS)
+        assert count == len(numbers)
+        expected = readout(values[ROWS][:, numbers].flatten(0, 1), queries)
+        torch.testing.assert_close(readout(views, queries), expected)
+
+
 def test_statistics_are_computed_once_per_view(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEPT_BYTES", 0)
     monkeypatch.setitem(readout_module._WHOLE_BYTES, "cpu", 0)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from distributed import products
-from distributed.products import Rows, common_part, mixture, operand
+from distributed.products import Rows, common_part, mixture, narrowed, operand
 
 
 def example() -> tuple[Tensor, Tensor]:
@@ -70,3 +70,37 @@ def test_bfloat16_is_widened_only_where_it_would_be_slow(
     assert (operand(tokens) is tokens) == fast
     assert operand(tokens.to(torch.float16)).dtype == torch.float32
     assert operand(tokens.double()).dtype == torch.float64
+
+
+@pytest.fixture(params=[torch.bfloat16, torch.float16])
+def wide(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
+    """Products as a GPU computes them: 16-bit operands, float32 sums and results."""
+    monkeypatch.setattr(products, "has_wide_products", lambda tokens: tokens.itemsize == 2)
+    monkeypatch.setattr(products, "wide_product", lambda first, second: torch.bmm(first.float(), second.float()))
+    dtype: torch.dtype = request.param
+    return dtype
+
+
+def test_with_float32_results_only_the_rows_are_rounded(wide: torch.dtype) -> None:
+    tokens, rows = example()
+    tokens, rows, rstd = tokens.to(wide), 1e-7 * rows, torch.linspace(0.5, 2, 80).view(2, 1, 40)
+    truth = torch.einsum("rd,bnd->brn", centred(rows), tokens.double()) * rstd
+    mine = Rows.of(rows, common_part(tokens)).on(tokens, rstd)
+    assert mine.dtype == torch.float32 and mine.is_contiguous()
+    rest = (truth / rstd - (truth / rstd).mean(dim=-1, keepdim=True)).abs().max()
+    assert (mine - truth).abs().max() < (2**-7 if wide == torch.bfloat16 else 2**-10) * rest
+    each = Rows.of(torch.stack([rows, rows]), common_part(tokens)).on(tokens, rstd)
+    torch.testing.assert_close(each, mine, rtol=1e-5, atol=0)
+    weights = torch.rand(2, 3, 40).to(wide)
+    mixed = mixture(weights, tokens, common_part(tokens), weights.float().sum(dim=-1, keepdim=True))
+    torch.testing.assert_close(mixed.double(), torch.bmm(weights.double(), tokens.double()), rtol=1e-5, atol=1e-3)
+
+
+def test_small_numbers_keep_their_digits_in_float16() -> None:
+    values = torch.tensor([[1e-9, -3e-9, 2.5e-9], [0.0, 0.0, 0.0], [4e6, 1.0, torch.nan]])
+    narrow, factor = narrowed(values, torch.float16)
+    assert narrow.dtype == torch.float16 and factor.shape == (3, 1)
+    torch.testing.assert_close(narrow[:2] * factor[:2], values[:2], rtol=2**-11, atol=0)
+    assert narrow[2].isnan().all(), "what is broken stays so"
+    same, ones = narrowed(values[:2], torch.bfloat16)
+    assert torch.equal(same, values[:2].to(torch.bfloat16)) and bool((ones == 1).all())

@@ -2,10 +2,12 @@
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from distributed import products
 from distributed import readout as module
@@ -141,6 +143,61 @@ def test_what_all_tokens_share_costs_no_accuracy() -> None:
     expected.square().sum().backward()  # type: ignore[no-untyped-call]
     assert mine.grad is not None and truth.grad is not None
     assert distance(mine.grad, truth.grad) < 2e-2
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_products_as_on_a_gpu_take_tokens_as_they_lie_and_round_little(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16-bit operands, float32 sums and results; the slopes are too small for float16 unless they are scaled."""
+    tokens, queries = example(dtype)
+    tokens = (tokens.float() + 10 * torch.linspace(-1, 1, 24)).to(dtype)
+    seen = []
+
+    def product(first: Tensor, second: Tensor) -> Tensor:
+        assert first.dtype == second.dtype == dtype
+        seen.append(second.untyped_storage().data_ptr())
+        return torch.bmm(first.float(), second.float())
+
+    monkeypatch.setattr(products, "has_wide_products", lambda tokens: tokens.itemsize == 2)
+    monkeypatch.setattr(products, "wide_product", product)
+    mine, truth = queries.clone().requires_grad_(), queries.double().requires_grad_()
+    result, expected = readout(in_pieces(tokens), mine), plain(tokens, truth)
+    (1e-8 * result.square().sum()).backward()  # type: ignore[no-untyped-call]
+    (1e-8 * expected.square().sum()).backward()  # type: ignore[no-untyped-call]
+    assert set(seen) == {tokens.untyped_storage().data_ptr()}, "tokens were copied"
+    bound = 2e-3 if dtype == torch.float16 else 2e-2
+    assert distance(result, expected) < bound / 2 and distance(mine.grad, truth.grad) < bound
+
+
+class Widest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Remembers the largest float32 tensor that an operation gave, in elements."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = func(*args, **(kwargs or {}))
+        for each in given if isinstance(given, tuple | list) else [given]:
+            if isinstance(each, Tensor) and each.dtype == torch.float32:
+                self.largest = max(self.largest, each.numel())
+        return given
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_gpu_makes_no_float32_copy_of_the_tokens(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the published sizes: tensors without values go through the operations and limits of a GPU."""
+    monkeypatch.setattr(products, "has_wide_products", lambda tokens: tokens.itemsize == 2)
+    for limits in (module._PIECE_BYTES, module._WHOLE_BYTES):
+        monkeypatch.setitem(limits, "meta", limits["cuda"])
+    tokens = torch.empty(2, 18_432, 1280, dtype=dtype, device="meta")
+    queries = torch.empty(128, 1280, device="meta", requires_grad=True)
+    with Widest() as widest:  # type: ignore[no-untyped-call]
+        prepared = prepare(tokens)
+        result = readout(prepared, queries)
+        result.sum().backward()  # type: ignore[no-untyped-call]
+    assert queries.grad is not None and result.dtype == queries.grad.dtype == torch.float32
+    assert prepared.values is tokens and 0 < widest.largest < tokens.numel() / 8
 
 
 def test_memory_beside_the_tokens_stays_below_15_percent(monkeypatch: pytest.MonkeyPatch) -> None:

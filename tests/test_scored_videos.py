@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from distributed.errors import UserError
-from distributed.scored_videos import read_scored
+from distributed.scored_videos import read_scored, without_passes
 from distributed.storage import Storage
 from tests.finished_run import FOLDS, FinishedRun
 from tests.scored_world import scored, write_evaluation
@@ -43,6 +43,30 @@ def test_the_videos_of_a_finished_run_are_those_of_its_records(finished_run: Fin
         assert confusion.tolist() == record["confusion"]
         assert sorted(set(part.actors)) == record["test_actors"]
     assert len(read.video_ids) == len(set(read.video_ids)) == 24
+
+
+def test_what_the_winners_said_without_passes_comes_back_for_the_same_videos(tmp_path: Path) -> None:
+    results = write_evaluation(Storage.at(tmp_path), VIDEOS)
+    assert without_passes(results, read_scored(results)) is None
+    for fold in (0, 1):
+        part = VIDEOS.only(np.flatnonzero(VIDEOS.folds == fold)[::-1])  # in an order of its own
+        names = [part.label_names[1 - label] for label in part.predicted]
+        columns = {"video_id": part.video_ids, "predicted": names, "role": ["without_passes"] * len(names)}
+        sink = pa.BufferOutputStream()
+        parquet.write_table(pa.table({**columns, "number": [0] * len(names)}), sink)
+        results.write_bytes(f"fold-{fold}-members.parquet", sink.getvalue())
+        record: dict[str, object] = {
+            "fold": fold,
+            "selection": "nested",
+            "without_passes": {"repeats": [{}] if fold else []},
+        }
+        results.write_json(f"fold-{fold}.json", record)
+    assert without_passes(results, read_scored(results)) is None, "one fold has none"
+    results.write_json("fold-0.json", {**record, "fold": 0})
+    found = without_passes(results, read_scored(results))
+    assert found is not None
+    assert found.predicted.tolist() == (1 - VIDEOS.predicted).tolist() and found.true is not None
+    assert found.video_ids == VIDEOS.video_ids and found.repeats == ()
 
 
 def test_further_trainings_come_along_and_scores_are_their_mean(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from search_spaces.attentive import (
     build,
     load_published,
     published_params,
+    published_state,
 )
 
 DIM, HEADS, CLASSES = 48, 4, 5
@@ -131,10 +132,36 @@ def test_published_weights_load(prefix: str) -> None:
     assert torch.equal(loaded.classify(readout(tokens, loaded.queries())), expected)
 
 
+def test_weights_that_were_trained_without_the_projection_load_without_it() -> None:
+    trained = scattered(AttentiveProbe(DIM, CLASSES, heads=HEADS, seed=1), 2)
+    state = published_state(trained)
+    assert {name.removeprefix("module.") for name in state} == set(trained.state_dict())
+    loaded = load_published(state, heads=HEADS, projected=False)
+    tokens = torch.randn(2, 9, DIM)
+    weights = {name: w.detach() for name, w in trained.named_parameters()}
+    weights |= {f"{PREFIX}xattn.proj.weight": torch.eye(DIM), f"{PREFIX}xattn.proj.bias": torch.zeros(DIM)}
+    expected = projected_logits(weights, tokens, HEADS, 1)
+    torch.testing.assert_close(loaded.classify(readout(tokens, loaded.queries())), expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(expected, projected_logits(dict(trained.named_parameters()), tokens, HEADS, 1), atol=0.1)
+
+
+def test_several_queries_have_no_published_form() -> None:
+    with pytest.raises(ValueError, match="one query, this probe 2"):
+        published_state(AttentiveProbe(DIM, CLASSES, heads=HEADS, queries=2, seed=1))
+
+
 def test_published_weights_that_do_not_fit_are_refused() -> None:
     state = AttentiveProbe(DIM, CLASSES, heads=HEADS, seed=1).state_dict()
     state["pooler.extra"] = torch.zeros(3)
     with pytest.raises(RuntimeError, match=r"pooler\.extra"):
+        load_published(state, heads=HEADS)
+
+
+@pytest.mark.parametrize("missing", ["linear.weight", "pooler.query_tokens"])
+def test_weights_of_something_else_are_refused_by_what_they_lack(missing: str) -> None:
+    state = AttentiveProbe(DIM, CLASSES, heads=HEADS, seed=1).state_dict()
+    del state[missing]
+    with pytest.raises(RuntimeError, match=f"hold no {missing}, so they are not those of an attentive classifier"):
         load_published(state, heads=HEADS)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from distributed.search import SearchConfig, derived_seed, read_packs
 from distributed.storage import Storage
-from distributed.sweep import FoldSearch, SweepConfig, run_sweep
+from distributed.sweep import FoldSearch, SweepConfig, run_sweep, trial_resources
 from distributed.training import TrainingConfig
 from tests.synthetic import synthetic_tokens
 
@@ -77,6 +77,19 @@ def test_two_packs_at_once(tmp_path: Path) -> None:
     found = sweep(jobs, SweepConfig(packs_at_once=2, cpus_per_trial=1))
     assert sorted(found) == [(0, trial) for trial in range(6)]
     assert sorted(read_packs(jobs[0].packs)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("folds", "settings", "cpu"),
+    [(1, {}, 2.0), (2, {}, 1.0), (5, {}, 0.4), (2, {"packs_at_once": 3}, 0.33), (24, {}, 0.25)],
+)
+def test_folds_share_the_two_cpus_so_that_none_is_left_to_the_end(
+    folds: int, settings: dict[str, Any], cpu: float
+) -> None:
+    assert trial_resources(SweepConfig(**settings), folds, side_by_side=True) == {"cpu": cpu, "gpu": 0.0}
+    assert trial_resources(SweepConfig(**settings), folds)["cpu"] == max(1.0, cpu)
+    asked = SweepConfig(**settings, cpus_per_trial=1.5)
+    assert trial_resources(asked, folds, side_by_side=True)["cpu"] == 1.5
 
 
 def test_a_fold_that_cannot_be_searched_is_an_error_and_the_other_one_ends(tmp_path: Path) -> None:

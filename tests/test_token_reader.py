@@ -50,6 +50,29 @@ def test_views_are_drawn_by_epoch_and_video_alone(tmp_path: Path) -> None:
     assert reader.gather(np.array([4]))[0, 0, 0] == 40
 
 
+def test_augmented_passes_are_for_training_alone(tmp_path: Path) -> None:
+    views = ("first", "middle", "last", "train-1", "train-2")
+    header = replace(HEADER, views=views, num_videos=6, videos_per_part=6, parts_per_shard=1)
+    store = make(tmp_path, header)
+    rows = [
+        TokenRow(f"v{v}", view, torch.full(header.shape, 10.0 * v + n))
+        for v in range(6)
+        for n, view in enumerate(views)
+    ]
+    store.write_part(0, rows, [])
+    ids, every = [f"v{v}" for v in range(6)], np.arange(6)
+    assert header.clean_views == views[:3] and header.predicted_bytes == 6 * 5 * header.row_bytes
+    for take, expected in (("all", {0, 1, 2, 3, 4}), ("augmented", {3, 4}), ("clean", {0, 1, 2})):
+        reader = TokenReader(store, ids, seed=1, take=take)  # type: ignore[arg-type]
+        assert (reader.evaluation_views(every)[:, :, 0, 0] % 10).tolist() == [[0, 1, 2]] * 6
+        drawn = {int(value) % 10 for epoch in range(1, 30) for value in reader.gather(every, epoch)[:, 0, 0]}
+        assert drawn == expected
+    without = make(tmp_path / "without")
+    write_parts(without, [0, 1, 2, 3])
+    with pytest.raises(UserError, match="training.views is augmented, and no augmented pass is stored"):
+        TokenReader(without, ids, take="augmented")
+
+
 def test_a_store_that_is_not_complete_and_a_video_without_tokens(tmp_path: Path) -> None:
     store = make(tmp_path)
     write_parts(store, [0, 1, 2])

@@ -16,8 +16,9 @@ def test_shape_and_type_are_those_of_the_tensor() -> None:
     source: TokenSource = TensorTokens(tokens(3))
     assert (source.num_videos, source.shape) == (40, (2, 3))
     rows = np.array([7, 2])
-    assert source.gather(rows, 1).shape == (2, 2, 3)
-    assert source.gather(rows, 1).dtype == torch.float16
+    drawn = source.read(rows, source.views_of(rows, 1))
+    assert drawn.shape == (2, 2, 3) and drawn.dtype == torch.float16
+    assert (source.num_views, source.num_clean) == (3, 3)
     assert source.evaluation_views(rows)[..., 0, 0].tolist() == [[70, 71, 72], [20, 21, 22]]
 
 
@@ -41,3 +42,13 @@ def test_one_view_needs_no_axis() -> None:
     assert source.shape == (2, 3)
     assert source.gather(np.array([3]), 2)[0, 0, 0].item() == 30
     assert source.evaluation_views(np.array([3])).shape == (1, 1, 2, 3)
+
+
+def test_an_evaluation_reads_clean_views_and_training_what_it_is_told_to() -> None:
+    rows = np.arange(40)
+    for take, views in (("all", {0, 1, 2, 3}), ("augmented", {2, 3}), ("clean", {0, 1})):
+        source = TensorTokens(tokens(4), passes=2, take=take)  # type: ignore[arg-type]
+        assert source.evaluation_views(rows).shape[1] == source.num_clean == 2
+        assert source.num_views == (2 if take == "clean" else 4)
+        drawn = {int(value) % 10 for epoch in range(1, 9) for value in source.gather(rows, epoch)[:, 0, 0]}
+        assert drawn == views

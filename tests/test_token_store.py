@@ -17,8 +17,8 @@ from distributed.token_store import (
     TokenStore,
     VideoFailure,
     parts_per_shard,
-    read_failures,
 )
+from distributed.video_failures import read_failures
 
 HEADER = StoreHeader(
     encoder={"name": "tiny", "sha256": "0"},
@@ -105,7 +105,8 @@ def test_the_failures_of_a_complete_store_are_read_once(tmp_path: Path, monkeypa
         opened.append(name)
         return read_failures(storage, name)
 
-    monkeypatch.setattr("distributed.token_store.read_failures", counted)
+    for module in ("token_store", "video_failures"):
+        monkeypatch.setattr(f"distributed.{module}.read_failures", counted)
     store = make(tmp_path)
     write_parts(store, [0, 1, 2], failed=4)
     assert [len(store.failures()) for _ in range(2)] == [1, 1]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tests.tracking_records import LABELS, sweep
-from tracking.drawing import canvas, message, spread, style, to_png, to_svg
+from tracking.drawing import canvas, message, share_per_row, spread, style, to_png, to_svg
 from tracking.figures import confusion_figure, fold_scores
 
 
@@ -74,3 +74,15 @@ def test_labels_that_touch_move_apart_and_others_stay() -> None:
     crowd = spread([0.3, 0.3, 0.3, 0.31], 0.05)
     assert np.diff(crowd).min() > 0.05 - 1e-9
     assert spread([], 1.0) == []
+
+
+def test_shares_stand_in_named_rows_with_room_for_text() -> None:
+    with style():
+        _, (axes,) = canvas("shares", 2.0)
+        axes.plot([0.25, 0.75], [0, 1], "o")
+        low, high = axes.get_xlim()
+        share_per_row(axes, ["fold 0", "fold 1"], "UAR", above=0.9, right=0.5)
+        assert [tick.get_text() for tick in axes.get_yticklabels()] == ["fold 0", "fold 1"]
+        assert axes.get_ylim() == (1.5, -0.9), "the first row is at the top"
+        assert axes.get_xlim() == (low, high + 0.5 * (high - low))
+        assert axes.xaxis.get_major_formatter()(0.255, 0) == "25.5%"

@@ -30,6 +30,15 @@ def test_repeats_ensemble_and_calibration_have_names_of_their_own() -> None:
     assert (found["test_nll"], found["test_nll_calibrated"]) == pytest.approx((1.4, 1.22))
 
 
+def test_a_winner_without_passes_has_names_of_its_own_where_it_could_be_trained() -> None:
+    scores = {"uar": 0.5, "war": 0.6, "macro_f1": 0.4}
+    found = fold_metrics({**FOLDS[0], "without_passes": {"scores": scores, "repeats": [], "reason": None}}, LABELS)
+    assert found["test_without_passes_uar"] == 0.5 and found["test_uar"] == FOLDS[0]["scores"]["uar"]
+    plain = fold_metrics({**FOLDS[0], "without_passes": {"scores": None, "repeats": [], "reason": "nan"}}, LABELS)
+    assert plain == fold_metrics(FOLDS[0], LABELS)
+    assert set(withdrawn(found, plain)) == {f"test_without_passes_{score}" for score in scores}
+
+
 def test_what_an_evaluation_no_longer_has_is_withdrawn_and_nothing_else() -> None:
     rich, plain = fold_metrics(with_extras(FOLDS[0]), LABELS), fold_metrics(FOLDS[0], LABELS)
     gone = withdrawn(rich, plain)

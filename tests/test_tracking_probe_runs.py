@@ -3,7 +3,7 @@
 import pytest
 
 from tests.tracking_records import probe_record
-from tracking.probe_runs import family_colour, probe_name, probe_status, probe_tags, search_metrics
+from tracking.probe_runs import family_colour, probe_metrics, probe_name, probe_status, probe_tags, search_metrics
 
 
 def test_the_best_score_of_a_search_is_a_curve_over_its_configurations() -> None:
@@ -17,6 +17,20 @@ def test_the_best_score_of_a_search_is_a_curve_over_its_configurations() -> None
     counts = {point.key: point.value for point in points if point.key != "best_validation_uar"}
     assert counts == {"num_complete": 4, "num_pruned": 1, "num_failed": 1}
     assert search_metrics(records, 1000)[0].timestamp == points[0].timestamp  # the same points when sent again
+
+
+def test_with_patience_the_score_is_that_of_the_best_epoch_and_says_which() -> None:
+    record = {**probe_record(0, 0), "state": "complete"}
+    curves = record["curves"] = [dict(epoch) for epoch in record["curves"]]
+    best = curves[11]["validation_uar"] = 0.9
+    record |= {"score": best, "best_epoch": 12}
+    points = {point.key: (point.value, point.step) for point in probe_metrics(record, 1000, 50)}  # the last of each
+    assert points["score"] == (0.9, 12) and points["best_epoch"] == (12, 12)
+    assert points["validation_uar"] == (curves[-1]["validation_uar"], len(curves))
+    del record["best_epoch"]  # as an earlier version left it
+    assert [point.step for point in probe_metrics(record, 1000, 50) if point.key == "score"] == [len(curves)]
+    pruned = probe_metrics({**record, "state": "pruned"}, 1000, 50)
+    assert not {"score", "best_epoch"} & {point.key for point in pruned}, "a partial score is compared with none"
 
 
 @pytest.mark.parametrize(("state", "status"), [("complete", "FINISHED"), ("pruned", "KILLED"), ("failed", "FAILED")])

@@ -17,6 +17,7 @@ DATA = ReportData(
     failures=[("Actor_01/a", "empty file", "decode"), ("Actor_01/b", "empty file", "decode")],
     skipped=[("notes.txt", "no video name")],
     stage_seconds={"embed": 60.0},
+    stage_notes={"embed": "70 frames"},
     hashes={"manifest": "abc"},
     versions={"torch": "2.13"},
     experiment="data: {}",
@@ -128,3 +129,8 @@ def test_every_row_has_a_cell_for_every_column() -> None:
     for section in sections(DATA):
         for table in section.tables:
             assert {len(row) for row in table.rows} <= {len(table.columns)}
+
+
+def test_a_remark_stands_beside_its_stages_time() -> None:
+    (table,) = _by_title(DATA)["Time"].tables
+    assert table.rows == [["embed", "1 min 00 s", "70 frames"]]

@@ -79,7 +79,7 @@ def test_a_probe_run_holds_parameters_curves_score_state_and_times(open_tracker:
     run = _runs(client, open_tracker())["sweep:k1/fold:0/trial:0"]
     assert run.info.run_name == f"{record['family']} · f0 · {record['score']:.3f}"
     assert run.data.params == {name: str(value) for name, value in record["params"].items()}
-    assert run.data.metrics["validation_uar"] == record["score"]
+    assert run.data.metrics["validation_uar"] == run.data.metrics["score"] == record["score"]
     wanted = {"family": record["family"], "fold": "0", "trial": "0", "pack": "0", "status": "complete"}
     assert wanted.items() <= run.data.tags.items()
     assert run.info.end_time - run.info.start_time == int(1000 * record["seconds"])

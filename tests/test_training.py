@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from distributed.training import ProbeSpec, TrainingConfig
+from distributed.training import ProbeSpec, TensorTokens, TrainingConfig, train_pack
 from search_spaces.family import build_probe
 from tests.small_pack import (
     CLASSES,
@@ -40,6 +40,21 @@ def test_pack_trains_every_probe_as_alone() -> None:
             torch.testing.assert_close(weight, alone.state_dict[name], rtol=0, atol=1e-5, msg=name)
         for mine, theirs in zip(packed.curves, alone.curves, strict=True):
             assert mine == pytest.approx(theirs, abs=1e-4)
+
+
+def test_pack_trains_on_augmented_passes_every_probe_as_alone() -> None:
+    """The draw of a pass follows from seed, epoch and video, whoever else reads the tokens."""
+    values = tokens(views=4)._tokens
+    source = TensorTokens(values, seed=4, passes=3)
+    settings: dict[str, Any] = {"num_classes": CLASSES, "seed": 9}
+    together = train_pack(source, LABELS, TRAIN, VALIDATION, mixed_pack(), WHOLE, **settings)
+    clean = run([mixed_pack()[1]])[0]
+    for number in (1, 2):
+        fresh = TensorTokens(values, seed=4, passes=3)
+        (alone,) = train_pack(fresh, LABELS, TRAIN, VALIDATION, [mixed_pack()[number]], WHOLE, **settings)
+        for name, weight in together[number].state_dict.items():
+            torch.testing.assert_close(weight, alone.state_dict[name], rtol=0, atol=1e-5, msg=name)
+    assert not torch.allclose(together[1].state_dict["linear.weight"], clean.state_dict["linear.weight"])
 
 
 def test_order_in_the_pack_does_not_matter() -> None:

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from distributed.augmentation import AugmentationConfig
+from distributed.cropping import FaceConfig
 from distributed.views import ViewsConfig, crop_corners, evaluation_clips, short_side
 
 MEAN = (0.485, 0.456, 0.406)
@@ -136,6 +138,32 @@ def test_frames_of_another_type_are_refused() -> None:
 def test_other_numbers_of_crops_are_refused(crops: Any) -> None:
     with pytest.raises(ValueError, match="Set it to 1"):
         ViewsConfig(crops=crops)
+
+
+def test_a_store_knows_of_passes_only_where_there_are_some() -> None:
+    assert ViewsConfig(crops=3).in_force() == {"crops": 3}
+    weaker = AugmentationConfig(erasing=0.0)
+    assert ViewsConfig(augmentation=weaker).in_force() == {"crops": 1}  # of passes that there are not
+    found = ViewsConfig(crops=3, train=2, augmentation=weaker)
+    assert found.pass_names == ("train-1", "train-2") and found.names == THREE.names
+    assert found.in_force()["train"] == 2 and found.in_force()["augmentation"]["erasing"] == 0.0
+    assert ViewsConfig.clean_of(found.in_force()) == THREE
+    with pytest.raises(ValueError, match="train is -1"):
+        ViewsConfig(train=-1)
+
+
+def test_a_crop_is_in_the_header_only_where_there_is_one_and_settings_that_do_not_fit_are_refused() -> None:
+    middle = ViewsConfig(centre_crop=0.8)
+    assert middle.in_force() == {"crops": 1, "centre_crop": 0.8} and ViewsConfig.clean_of(middle.in_force()) == middle
+    face = ViewsConfig(face=FaceConfig("faces.csv", unit="fractions"))
+    assert face.in_force()["face"] == {"unit": "fractions", "margin": 1.3, "missing": "error"}
+    for settings, message in (
+        ({"centre_crop": 0}, "centre_crop is 0"),
+        ({"centre_crop": 0.5, "face": FaceConfig("a.csv")}, "set one of them"),
+        ({"crops": 3, "face": FaceConfig("a.csv")}, "set crops: 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ViewsConfig(**settings)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from distributed.clips import ClipsConfig, window_indices
+from distributed.cropping import Crop, Crops
 from distributed.decoding import DecodeFailure, Decoder, DecodingConfig
-from distributed.windows import WindowPiece, window_pieces
+from distributed.windows import WindowPiece, decode_windows, window_pieces
 from tests.conftest import WriteVideo
 
 CLIPS = ClipsConfig(segments=2, frames_per_clip=4, frame_step=3)  # a window of 12 frames
@@ -46,6 +49,22 @@ def test_pieces_hold_the_frames_of_the_whole_plan(
     np.testing.assert_allclose([p.stops[0] - p.starts[0] for p in pieces], min(frames, 12) / FPS, rtol=1e-6)
 
 
+def test_windows_are_cut_and_a_video_without_a_face_is_a_reason(tmp_path: Path, write_video: WriteVideo) -> None:
+    path, plain = str(write_video(tmp_path / "a.mp4", frames=20)), {"stride": 4, "short_side": 24, "most_windows": 2}
+    batch = pa.table({"part": [0, 0], "video_id": ["a", "b"], "path": [path, path], "fold": [0, 0]})
+    crops = Crops(faces={"a": Crop(box=(8, 8, 32, 32))})
+    settings: dict[str, Any] = {**plain, "crops": crops}
+    rows = [row for table in decode_windows(batch, DecodingConfig(), CLIPS, **settings) for row in table.to_pylist()]
+    assert [(row["video_id"], bool(row["reason"])) for row in rows] == [("a", False), ("b", True)]
+    found = np.frombuffer(rows[0]["pixels"], np.uint8).reshape(*rows[0]["size"], 3)
+    with Decoder(DecodingConfig()) as decoder:
+        needed = np.unique(window_indices(20, frames_per_clip=4, frame_step=3, stride=4))
+        whole = decoder.frames(path, needed, 48)
+    assert isinstance(whole, np.ndarray)
+    np.testing.assert_array_equal(found, whole[:, 8:32, 8:32])
+    assert "no row" in rows[1]["reason"]
+
+
 def test_every_needed_frame_is_decoded_once_and_in_order(
     tmp_path: Path, write_video: WriteVideo, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,9 +72,9 @@ def test_every_needed_frame_is_decoded_once_and_in_order(
     asked: list[int] = []
     decode = decoder.frames
 
-    def listening(path: str, numbers: np.ndarray[tuple[int], np.dtype[np.int64]], short_side: int) -> object:
+    def listening(path: str, numbers: np.ndarray[tuple[int], np.dtype[np.int64]], *rest: Any) -> object:
         asked.extend(numbers.tolist())
-        return decode(path, numbers, short_side)
+        return decode(path, numbers, *rest)
 
     monkeypatch.setattr(decoder, "frames", listening)
     list(pieces_of(decoder, path, 5, 2))

@@ -14,6 +14,7 @@ import matplotlib as mpl
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 INK, MUTED, GRID, SURFACE = "#1b1e23", "#69707a", "#dde1e6", "#fefefe"
 # Okabe and Ito's colours, told apart with every kind of colour blindness; without the yellow, pale on white.
@@ -87,6 +88,18 @@ def bare(axes: Axes, grid: str = "") -> None:
         axes.grid(axis="x")
     elif grid == "y":
         axes.grid(axis="y")
+
+
+def share_per_row(axes: Axes, names: Sequence[str], label: str, *, above: float, right: float) -> None:
+    """A named row for each drawn share, in per cent; room `above` the first row, and of the width on the `right`."""
+    bare(axes, grid="x")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -above)
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high + right * (high - low))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+    axes.set_xlabel(label, loc="right")
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:

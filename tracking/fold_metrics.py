@@ -2,7 +2,8 @@
 
 `test_uar`, `test_war`, `test_macro_f1`: the scores, with several trainings their mean; `test_recall_<class>`,
 `num_test`; `validation_uar`: the inner score that chose the winner. Only where they were asked for:
-`test_<score>_repeat_std`: deviation over trainings with other seeds; `test_ensemble_<score>`; `temperature`, and
+`test_<score>_repeat_std`: deviation over trainings with other seeds; `test_ensemble_<score>`;
+`test_without_passes_<score>`: the winner trained without augmented passes; `temperature`, and
 `test_ece`, `test_nll` without and with it (`..._calibrated`).
 """
 
@@ -44,6 +45,9 @@ def _extras(record: Record) -> dict[str, float]:
             found[f"test_{score}_repeat_std"] = rec.mean_std([scores[score] for scores in repeats])[1] or 0.0
     if ensemble := record.get("ensemble"):
         found |= {f"test_ensemble_{score}": float(ensemble["scores"][score]) for score in rec.SCORES}
+    without = (record.get("without_passes") or {}).get("scores")
+    if without:
+        found |= {f"test_without_passes_{score}": float(without[score]) for score in rec.SCORES}
     if calibration := record.get("calibration"):
         found["temperature"] = float(calibration["temperature"])
         for name in ("ece", "nll"):
@@ -66,7 +70,7 @@ def withdrawn(known: Mapping[str, float], fresh: Mapping[str, float]) -> dict[st
 
 
 def _was_asked_for(name: str) -> bool:
-    parts = ("test_ensemble_", "test_ece", "test_nll", "temperature")
+    parts = ("test_ensemble_", "test_without_passes_", "test_ece", "test_nll", "temperature")
     return name.startswith(parts) or "_repeat_std" in name
 
 

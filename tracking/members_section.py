@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from tracking import records as rec
-from tracking.drawing import INK, MUTED, SERIES, bare, canvas, style
+from tracking.drawing import INK, MUTED, SERIES, canvas, share_per_row, style
 from tracking.records import Record
 from tracking.report_parts import Column, Section, Table
 
@@ -120,14 +119,7 @@ def repeats_figure(folds: Sequence[Record]) -> Figure:
             _, deviation = rec.mean_std(values)
             text = f"{rec.percent(own, deviation)} %"
             axes.annotate(text, (1.0, row), xycoords=("axes fraction", "data"), ha="right", va="center")
-        bare(axes, grid="x")
-        axes.set_yticks(range(len(folds)), [f"fold {fold['fold']}" for fold in folds])
-        axes.set_ylim(len(folds) - 0.5, -0.95)
-        low, high = axes.get_xlim()
-        axes.set_xlim(low, high + 0.3 * (high - low))
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
-        axes.set_xlabel("test UAR", loc="right")
+        share_per_row(axes, [f"fold {fold['fold']}" for fold in folds], "test UAR", above=0.95, right=0.3)
     return figure
 
 

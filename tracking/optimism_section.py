@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from tracking import records as rec
-from tracking.drawing import INK, MUTED, SERIES, SURFACE, bare, canvas, style
+from tracking.drawing import INK, MUTED, SERIES, SURFACE, canvas, share_per_row, style
 from tracking.records import Record
 from tracking.report_parts import Column, Section, Table
 
@@ -113,14 +112,8 @@ def optimism_figure(choices: Sequence[FoldChoice]) -> Figure:
             axes.scatter([best], [row], s=46, facecolor=SURFACE, edgecolor=SERIES[1], linewidth=1.6, zorder=2)
             text = f"+{100 * choice.gain:.1f}"
             axes.annotate(text, (1.0, row), xycoords=("axes fraction", "data"), ha="right", va="center", color=INK)
-        bare(axes, grid="x")
-        axes.set_yticks(range(len(choices)), [f"fold {choice.result['fold']}" for choice in choices])
-        axes.set_ylim(len(choices) - 0.5, -0.6)
-        low, high = axes.get_xlim()
-        axes.set_xlim(low, high + 0.14 * (high - low))
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
-        axes.set_xlabel("UAR on the fold's test actors", loc="right")
+        names = [f"fold {choice.result['fold']}" for choice in choices]
+        share_per_row(axes, names, "UAR on the fold's test actors", above=0.6, right=0.14)
     return figure
 
 

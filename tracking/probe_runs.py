@@ -46,6 +46,9 @@ def family_colour(family: str) -> str:
 def probe_metrics(record: Record, start: int, length: int) -> list[Metric]:
     """The curves with their epochs spread evenly over the run's time, the score, the size.
 
+    `score` is what the search selects on, at the step of its epoch: with patience the best one, not the last.
+    Only complete configurations have it, as only these are compared.
+
     Times count from the run's own start: logged again after a crash, a record gives the same points, and
     MLflow keeps equal points once.
     """
@@ -57,6 +60,10 @@ def probe_metrics(record: Record, start: int, length: int) -> list[Metric]:
     scored = any(p.key == "validation_uar" and p.step == record["epoch"] for p in points)
     if record["score"] is not None and not scored:
         points.append(Metric("validation_uar", record["score"], start + length, record["epoch"]))
+    if record["score"] is not None and record["state"] == "complete":
+        epoch = record.get("best_epoch") or record["epoch"]
+        points.append(Metric("score", record["score"], start + length, epoch))
+        points.append(Metric("best_epoch", epoch, start + length, epoch))
     points.append(Metric("num_parameters", record["num_parameters"], start + length, 0))
     return points
 

@@ -4,7 +4,8 @@ A record is a plain mapping that JSON can hold, the only thing that reaches this
 
 probe record (one configuration of one fold):
     trial, fold, pack: int; family: str; params: {name: value}; state: "complete" | "pruned" | "failed";
-    score: inner-validation UAR at its last epoch, or None; epoch: int; reason: str | None;
+    score: inner-validation UAR after best_epoch, or None; epoch: int, its last; best_epoch: int | None, the same one
+    unless the training has patience (left out by earlier versions); reason: str | None;
     num_parameters: int; seconds: float; curves: [{"epoch": 1, "train_loss": ..., "validation_uar": ...}, ...]
 fold record (the refitted winner, scored once on the fold's test actors):
     fold: int; selection: "nested" | "paper"; trial: int | None; family: str; params;
@@ -14,7 +15,9 @@ fold record (the refitted winner, scored once on the fold's test actors):
     repeats: [{"seed", "scores"}], trainings of the winner; `scores` is their mean, the rest is of the first;
     ensemble: {"asked": int, "trials", "scores", "recall", "confusion", "notes": [str]};
     calibration: {"temperature", "num_inner": int, and of the test videos, each {"before", "after"} the temperature:
-    "ece", "nll", "bins": [{"low", "high", "count", "confidence", "accuracy"}]}
+    "ece", "nll", "bins": [{"low", "high", "count", "confidence", "accuracy"}]};
+    without_passes: {"scores", "repeats", "reason"}, the winner trained on the clean pass alone; `scores` None and the
+    `reason` where that failed
 """
 
 from collections.abc import Mapping, Sequence

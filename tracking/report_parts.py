@@ -30,6 +30,7 @@ class ReportData:
     failures: Sequence[tuple[str, str, str]] = ()
     skipped: Sequence[tuple[str, str]] = ()
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    stage_notes: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
     experiment: str = ""

@@ -44,8 +44,10 @@ def _background(data: ReportData) -> Iterator[Section]:
 
 def _time_section(data: ReportData) -> Section:
     total = rec.duration(sum(data.stage_seconds.values()))
-    rows = [[name, rec.duration(seconds)] for name, seconds in data.stage_seconds.items()]
-    table = Table([Column("stage"), Column("time", "n")], rows, title="The times as a table", folded=True)
+    rows = [[n, rec.duration(seconds), data.stage_notes.get(n, "")] for n, seconds in data.stage_seconds.items()]
+    table = Table(
+        [Column("stage"), Column("time", "n"), Column("what it did")], rows, title="The times as a table", folded=True
+    )
     return Section("Time", [f"{total} in all."], partial(figures.stage_times, data.stage_seconds), [table])
 
 

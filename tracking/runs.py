@@ -106,8 +106,8 @@ class Tracker:
     def log_probe(self, sweep_key: str, record: Record) -> str:
         """The run of one configuration, complete with its end; a run that has ended is left alone.
 
-        Its score is the last `validation_uar`. It ends as its tag `status` says: complete as FINISHED, pruned as
-        KILLED, failed as FAILED, the latter two with their `reason`.
+        A complete one has the `score` that it is selected by. It ends as its tag `status` says: complete as FINISHED,
+        pruned as KILLED, failed as FAILED, the latter two with their `reason`.
         """
         key = f"{_fold_key(sweep_key, record['fold'])}/trial:{record['trial']}"
         run = self._runs(sweep_key).get(key)
@@ -193,6 +193,14 @@ class Tracker:
     def sweep_runs(self) -> list[Run]:
         """The runs of all the experiment's sweeps, the newest first."""
         return list(self._store.search("tags.level = 'sweep'"))
+
+    def log_stage(self, sweep_key: str, stage: str, measured: Mapping[str, float]) -> None:
+        """What an earlier stage measured of itself, on the sweep run, each under the stage's name."""
+        run = self._known(sweep_key, _sweep_key(sweep_key))
+        fresh = {f"{stage}_{name}": value for name, value in measured.items()}
+        moment = now()
+        points = [Metric(name, value, moment, 0) for name, value in fresh.items() if run.metrics.get(name) != value]
+        self._store.log(run, points)
 
     def finish(self, sweep_key: str, status: EndStatus = "FINISHED") -> None:
         """End every run of the sweep that still runs, the sweep's own last; ended folds keep their times."""

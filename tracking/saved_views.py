@@ -96,10 +96,10 @@ VIEWS = (
         f"{_CONFIGURATIONS} and tags.status = 'complete'",
         [
             *map(_tag, ("family", "fold")),
-            *map(_metric, ("validation_uar", "validation_war", "num_parameters")),
+            *map(_metric, ("score", "best_epoch", "num_parameters")),
             *map(_param, ("lr", "weight_decay", "batch_size")),
         ],
-        order_by=_metric("validation_uar"),
+        order_by=_metric("score"),
     ),
     SavedView(
         "fersweep-folds",

@@ -9,14 +9,14 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from distributed.encoders.huggingface import folder_spec, load_tokens
+from distributed.encoders.huggingface import folder_spec, load_tokens, model_flops
 from distributed.encoders.model_folder import PREFIX, ModelFolder, check_name
 from distributed.encoders.spec import EncoderSpec
 from distributed.encoders.vjepa import IMAGENET_MEAN, IMAGENET_STD, SHAPES, Shape, VisionTransformer
 from distributed.encoders.weights import check_state, file_sha256, read_shape, read_state, refusal
 from distributed.errors import UserError
 
-__all__ = ["Encoder", "EncoderConfig", "EncoderSpec", "check_weights", "encoder_spec", "load_encoder"]
+__all__ = ["Encoder", "EncoderConfig", "EncoderSpec", "check_weights", "encoder_spec", "flops_per_clip", "load_encoder"]
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
@@ -112,6 +112,17 @@ def encoder_spec(config: EncoderConfig) -> EncoderSpec:
         return folder_spec(_folder(config), config.frames, config.resolution)
     path = _weights_path(config)
     return _spec(config, _shape(config, path), path)
+
+
+def flops_per_clip(config: EncoderConfig, frames: int) -> int:
+    """Floating-point operations of one clip of `frames` frames, from the encoder's shape; holds no weights.
+
+    Raises UserError as `encoder_spec`.
+    """
+    if config.is_huggingface:
+        return model_flops(_folder(config), frames, encoder_spec(config).resolution)
+    shape = _shape(config, _weights_path(config))
+    return replace(shape, frames=frames, resolution=config.resolution or shape.resolution).flops
 
 
 def load_encoder(config: EncoderConfig) -> Encoder:

@@ -48,6 +48,17 @@ class Shape:
             if whole_value % part:
                 raise ValueError(f"{whole_name} ({whole_value}) is not a multiple of {part_name} ({part})")
 
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of one clip in matrix products; a multiplication with its addition counts as two.
+
+        Per token and block 24 D^2 in the linear layers at mlp ratio 4, and 4 N D in the attention over N tokens.
+        """
+        tokens = (self.frames // self.tubelet) * (self.resolution // self.patch) ** 2
+        linear = self.dim * (4 * self.dim + 2 * int(self.dim * self.mlp_ratio))
+        embedding = 3 * self.tubelet * self.patch**2 * self.dim
+        return 2 * tokens * (embedding + self.depth * (linear + 2 * tokens * self.dim))
+
     def build(self) -> VisionTransformer:
         """A transformer of this shape with fresh weights."""
         return VisionTransformer(**asdict(self))
