@@ -100,7 +100,7 @@ def encoder_room(cpus: float, gpus: float, decode_cpus: float) -> tuple[int, flo
     """How many encoders there is room for beside decoding, and the GPUs of each: none where no node has one.
 
     Raises:
-        UserError: no node has what one encoder books.
+        UserError: no node has what one encoder books, or nothing could be decoded beside it.
     """
     places = nodes()
     gpus = gpus if any(node.gpus for node in places) else 0.0
@@ -108,9 +108,14 @@ def encoder_room(cpus: float, gpus: float, decode_cpus: float) -> tuple[int, flo
         raise UserError(
             f"embedding: no node has the {_text(cpus, gpus)} that an encoder books (encoder_cpus, encoder_gpus)"
         )
-    apart = any(node.decodes for node in places)
-    left = places if apart else [Node(node.cpus - decode_cpus, node.gpus) for node in places]
-    return max(1, slots(left, cpus, gpus)), gpus
+    apart = any(node.decodes or (gpus and not node.gpus and node.cpus >= decode_cpus) for node in places)
+    room = slots(places if apart else [Node(node.cpus - decode_cpus, node.gpus) for node in places], cpus, gpus)
+    if not room:
+        raise UserError(
+            f"embedding: where an encoder runs ({_text(cpus, gpus)}) no node has {decode_cpus:g} CPUs left to decode; "
+            "lower embedding.decode_cpus or embedding.encoder_cpus"
+        )
+    return room, gpus
 
 
 def trial_share(

@@ -70,11 +70,15 @@ def test_encoders_leave_room_to_decode_unless_others_do(monkeypatch: pytest.Monk
         (SERVER, 1.0, (8, 1.0)),
         ([Node(3, 4)], 1.0, (3, 1.0)),  # four would book every CPU, and nothing would be decoded
         (MIXED, 1.0, (6, 1.0)),
+        ([Node(1, 1), Node(16)], 1.0, (1, 1.0)),  # decoding has a node of its own, declared or not
     ):
         on(monkeypatch, *found)
         assert encoder_room(0.75, gpus, 0.25) == room, found
     with pytest.raises(UserError, match="embedding: no node has the 64 CPUs and 1 GPUs that an encoder books"):
         encoder_room(64.0, 1.0, 0.25)
+    on(monkeypatch, Node(1, 1))
+    with pytest.raises(UserError, match="no node has 1 CPUs left to decode; lower embedding.decode_cpus"):
+        encoder_room(0.75, 1.0, 1.0)
 
 
 def test_only_a_cluster_with_nodes_for_it_decodes_apart(monkeypatch: pytest.MonkeyPatch) -> None:
