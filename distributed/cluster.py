@@ -8,14 +8,16 @@ import re
 import socket
 import traceback
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self, TypeVar
 
 import ray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from ray._private import ray_constants
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distributed.errors import UserError
+from distributed.placement import nodes
 
 T = TypeVar("T")
 GRAPH_OPTIONS: dict[str, Any] = {"num_cpus": 0, "max_calls": 1, "max_retries": 0, "num_returns": "streaming"}
@@ -55,13 +57,40 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
     else:
         _refuse_silence(address)
     try:
-        ray.init(address=address, **options)
+        with _on_loopback() if address is None or _is_on_loopback(address) else nullcontext():
+            ray.init(address=address, **options)
     except ConnectionError as error:
         raise _no_cluster(address, error) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """A Ray that starts here listens on loopback alone: Ray's own rule on macOS and Windows, and here on Linux too.
+
+    Asked for the address 127.0.0.1, Ray takes that by which others reach the machine.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _is_on_loopback(address: str) -> bool:
+    """Whether what is named by a loopback address answers there alone, as the Ray of another command does."""
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost", "[::1]"):
+        return False
+    try:
+        socket.create_connection((ray.util.get_node_ip_address(), int(port)), timeout=10).close()
+    except OSError:
+        return True
+    return False
 
 
 def _refuse_silence(address: str) -> None:
@@ -112,9 +141,14 @@ def errors_of_workers() -> Iterator[None]:
 
 
 def total_resources() -> tuple[float, float]:
-    """CPUs and GPUs of the whole cluster."""
-    resources = ray.cluster_resources()
-    return float(resources.get("CPU", 1.0)), float(resources.get("GPU", 0.0))
+    """CPUs and GPUs for work that the whole cluster has, or can have; raises UserError where there is no CPU."""
+    found = nodes()
+    return sum(node.cpus for node in found), sum(node.gpus for node in found)
+
+
+def beside_the_driver() -> NodeAffinitySchedulingStrategy:
+    """For what only controls: it stays on the driver's node, a head for instance, while others come and go."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def rows_of_graph(graph: Any, *arguments: Any) -> Generator[Any]:
@@ -124,8 +158,7 @@ def rows_of_graph(graph: Any, *arguments: Any) -> Generator[Any]:
     error Ray Data can leave actors alive for as long as the process lives that started them, and they would hold
     the CPUs that the next graph waits for.
     """
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    rows = graph.options(scheduling_strategy=here).remote(*arguments)
+    rows = graph.options(scheduling_strategy=beside_the_driver()).remote(*arguments)
     try:
         with errors_of_workers():
             for row in rows:

@@ -28,6 +28,7 @@ from distributed.encoding import CLIPS_IN_PASS, fitting_pass
 from distributed.errors import UserError
 from distributed.face_boxes import crops_of
 from distributed.manifest import Manifest
+from distributed.placement import decode_options, encoder_room
 from distributed.token_store import StoreHeader, TokenStore, VideoFailure
 from distributed.views import short_side
 
@@ -161,8 +162,10 @@ def _run_graph(
             "short_side": short_side(settings.views, store.header.encoder["resolution"]),
         },
         num_cpus=decode_cpus(settings.embedding),
+        **decode_options(),
     )
-    encoded = decoded.map_batches(
+    # Not `map_batches`: with GPUs it refuses whole blocks as batches, and a part must stay whole.
+    encoded = decoded.map_batches_internal(
         EncodeParts,
         batch_size=None,
         batch_format="pyarrow",
@@ -182,17 +185,15 @@ def quiet_data_context() -> DataContext:
 
 def encoder_pool(config: EmbeddingConfig, num_parts: int) -> dict[str, Any]:
     """How many encoders a graph of so many parts has, and what each books."""
-    encoder_gpus = config.encoder_gpus if total_resources()[1] else 0.0
+    _, encoder_gpus = encoder_room(config.encoder_cpus, config.encoder_gpus, decode_cpus(config))
     compute = ray.data.ActorPoolStrategy(size=num_encoders(config, num_parts))
     return {"compute": compute, "num_cpus": config.encoder_cpus, "num_gpus": encoder_gpus or None}
 
 
 def num_encoders(config: EmbeddingConfig, num_parts: int) -> int:
     """How many encoders work on so many parts: as set or, by default, as the GPUs or CPUs have room for."""
-    cpus, gpus = total_resources()
-    encoder_gpus = config.encoder_gpus if gpus else 0.0
-    room = gpus / encoder_gpus if encoder_gpus else (cpus - decode_cpus(config)) / config.encoder_cpus
-    return config.encoders or max(1, min(int(room), num_parts))
+    room, _ = encoder_room(config.encoder_cpus, config.encoder_gpus, decode_cpus(config))
+    return config.encoders or max(1, min(room, num_parts))
 
 
 def decode_cpus(config: EmbeddingConfig) -> float:
@@ -216,19 +217,24 @@ def part_videos(header: StoreHeader, manifest: Manifest, parts: Sequence[int]) -
     return table.append_column("part", pa.array(rows // header.videos_per_part)).combine_chunks()
 
 
-@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
+@ray.remote(num_cpus=0.01)  # type: ignore[untyped-decorator]
 def _seal(store: TokenStore, shard: int) -> None:
     store.seal(shard)
 
 
+@ray.remote(num_cpus=0.01)  # type: ignore[untyped-decorator]
+def _drop_parts(store: TokenStore, shard: int, parts: set[int]) -> None:
+    store.drop_parts(shard, parts)
+
+
 def _seal_ready(store: TokenStore) -> None:
-    """Sealing reads tokens, so it happens on a worker."""
+    """Sealing reads tokens, so it happens on a worker; the CPU that it books keeps it off a head without any."""
     with errors_of_workers():
         ray.get([_seal.remote(store, shard) for shard in store.sealable_shards()])
 
 
 def _reopen_changed(store: TokenStore, manifest: Manifest) -> None:
-    """Make the parts missing again whose failed videos have another file now."""
+    """Make the parts missing again whose failed videos have another file now, on workers, as tokens are read."""
     drop: dict[int, set[int]] = {}
     failures = [failure for failure in store.failures() if failure.stage == "decode"]
     videos = part_videos(store.header, manifest, sorted({failure.part for failure in failures}))
@@ -236,8 +242,9 @@ def _reopen_changed(store: TokenStore, manifest: Manifest) -> None:
     for failure in failures:
         if fingerprint(paths[failure.video_id]) != failure.fingerprint:
             drop.setdefault(failure.part // store.header.parts_per_shard, set()).add(failure.part)
-    for shard, parts in sorted(drop.items()):
-        store.drop_parts(shard, parts)
+    with errors_of_workers():
+        ray.get([_drop_parts.remote(store, shard, parts) for shard, parts in sorted(drop.items())])
+    store.changed_elsewhere()
 
 
 def allowed_failures(total: int, share: float) -> int:

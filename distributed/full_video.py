@@ -27,6 +27,7 @@ from distributed.encoders import check_weights, load_encoder
 from distributed.errors import UserError
 from distributed.folds import Fold
 from distributed.labelled_tokens import LabelledTokens
+from distributed.placement import decode_options
 from distributed.scoring import Probabilities, Scorer, UnusableTokensError
 from distributed.search import Record
 from distributed.storage import Storage
@@ -173,8 +174,10 @@ def _run_graph(evaluation: FullVideoEvaluation, parts: Sequence[int]) -> Iterato
             "crops": evaluation.crops,
         },
         num_cpus=decode_cpus(evaluation.settings.embedding),
+        **decode_options(),
     )
-    scored = pieces.map_batches(
+    # Not `map_batches`: with GPUs it refuses whole blocks as batches.
+    scored = pieces.map_batches_internal(
         ScoreWindows,
         batch_size=None,
         batch_format="pyarrow",

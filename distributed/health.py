@@ -8,11 +8,11 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -22,12 +22,14 @@ import ray
 import torch
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from distributed.clips import ClipsConfig
 from distributed.cluster import ClusterConfig, ray_session, total_resources
 from distributed.decoding import DecodedVideo, Decoder, DecodingConfig
 from distributed.encoders import EncoderConfig, check_weights, encoder_spec
 from distributed.errors import UserError
+from distributed.placement import LABEL, declared_nodes, offered
 from distributed.storage import Storage
 from distributed.video_folder import VideoFolder
 
@@ -143,31 +145,47 @@ def _clock_there() -> float:
     return time.time()
 
 
+def _seconds_apart(node: str) -> float:
+    """How far the clock of a node is from this machine's, beyond what asking takes."""
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    before = time.time()
+    clock = ray.get(_clock_there.options(scheduling_strategy=there).remote(), timeout=120)
+    return float(max(before - clock, clock - time.time(), 0.0))
+
+
 def check_ray(config: ClusterConfig) -> Iterator[Check]:
-    """Whether a Ray starts here or answers at its address and takes the token, what it has, and its clock."""
+    """Whether a Ray starts here or answers at its address and takes the token, what it has, and its nodes' clocks."""
     try:
         with ray_session(config):
             cpus, gpus = total_resources()
-            before = time.time()
-            there = ray.get(_clock_there.remote(), timeout=120)
-            after = time.time()
-            nodes = sum(node["Alive"] for node in ray.nodes())
+            there = [node for node in ray.nodes() if node["Alive"]]
+            apart = {node["NodeManagerHostname"]: _seconds_apart(node["NodeID"]) for node in there}
+            strange = [node["NodeManagerHostname"] for node in there if _is_not_promised(node, there)]
     except (UserError, ray.exceptions.RayError) as error:
         yield Check("ray", "error", str(error), "start the cluster, or name its token with RAY_AUTH_TOKEN_PATH")
         return
     where = config.address or "a Ray of this machine"
-    yield Check("ray", "ok", f"{where} ran a task: {nodes} nodes, {cpus:g} CPUs, {gpus:g} GPUs")
-    apart = max(before - there, there - after, 0.0)
-    if apart > _SKEW_S:
-        yield Check("ray", "warning", f"a worker's clock is {apart:.0f} s apart", "set the clocks of all nodes (NTP)")
+    yield Check("ray", "ok", f"{where} ran a task on each node: {len(there)} nodes, {cpus:g} CPUs, {gpus:g} GPUs")
+    for name, seconds in apart.items():
+        if seconds > _SKEW_S:
+            text = f"the clock of {name} is {seconds:.0f} s apart"
+            yield Check("ray", "warning", text, "set the clocks of all nodes (NTP)")
+    for name in strange:
+        text = f"{name} has other CPUs or GPUs than the labels of the head say that nodes have"
+        yield Check("ray", "warning", text, f"correct the labels {LABEL}..., which sizes of trials follow from")
+
+
+def _is_not_promised(node: Mapping[str, Any], there: Sequence[Mapping[str, Any]]) -> bool:
+    promised = [kind for one in there for kind in declared_nodes(one["Labels"])]
+    return bool(promised) and bool(offered(node).cpus) and offered(node) not in promised
 
 
 def check_job_server(address: str) -> Check:
     """Whether a job server answers at an address and takes the token."""
     try:
-        client = JobSubmissionClient(address)
-        version = client.get_version()
-    except (ConnectionError, RuntimeError, AuthenticationError, ValueError) as error:
+        # Its `get_version` is that of the interface, not of Ray.
+        version = JobSubmissionClient(address)._do_request("GET", "/api/version").json()["ray_version"]
+    except (ConnectionError, RuntimeError, AuthenticationError, ValueError, KeyError) as error:
         fix = "is the cluster up, its tunnel open (`ray dashboard cluster.yaml`), and RAY_AUTH_TOKEN_PATH set?"
         return Check("jobs", "error", f"no Ray job server answers at {address}: {error}", fix)
     if version != ray.__version__:

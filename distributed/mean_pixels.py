@@ -20,6 +20,7 @@ from distributed.clips import ClipsConfig
 from distributed.cluster import finish
 from distributed.decoding import DecodedVideo, Decoder, DecodingConfig
 from distributed.folds import Fold
+from distributed.placement import decode_options
 from distributed.search import Record
 from distributed.storage import Storage
 
@@ -66,8 +67,9 @@ def read_colours(
     """
     names = {_part_name(start): start for start in range(0, len(paths), _VIDEOS_PER_TASK)}
     there = set(folder.names())
+    read = _read_part.options(**decode_options())
     running = {
-        _read_part.remote(paths[start : start + _VIDEOS_PER_TASK], settings, folder, name): name
+        read.remote(paths[start : start + _VIDEOS_PER_TASK], settings, folder, name): name
         for name, start in names.items()
         if name not in there
     }

@@ -21,9 +21,11 @@ import ray
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from ray import tune
+from ray.tune.execution import class_cache
 
-from distributed.cluster import total_resources
+from distributed.cluster import beside_the_driver
 from distributed.labelled_tokens import LabelledTokens, Rows
+from distributed.placement import trial_share
 from distributed.search import (
     PackSearcher,
     Record,
@@ -35,8 +37,6 @@ from distributed.search import (
 )
 from distributed.storage import Storage
 from distributed.training import ProbeSpec, TrainingConfig, probe_record, train_pack
-
-_LEAST_CPU = 0.25  # of a CPU for a trial: every process costs memory and seconds of starting
 
 
 class SweepConfig(BaseModel):
@@ -116,9 +116,8 @@ def run_sweep(jobs: Sequence[FoldSearch], config: SweepConfig, on_pack: Callable
     heard: dict[int, set[int]] = {job.fold: set() for job in jobs}
     _report_new(jobs, heard, on_pack)
     resources = trial_resources(config, len(jobs), side_by_side=True)
-    running = [
-        _search_fold.remote(job, config, resources) for job in jobs if len(heard[job.fold]) < job.search.num_packs
-    ]
+    search = _search_fold.options(scheduling_strategy=beside_the_driver())
+    running = [search.remote(job, config, resources) for job in jobs if len(heard[job.fold]) < job.search.num_packs]
     failed: list[Exception] = []
     while running:
         ended, running = ray.wait(running, timeout=0.25)
@@ -143,19 +142,13 @@ def _report_new(
 
 
 def trial_resources(config: SweepConfig, num_folds: int, *, side_by_side: bool = False) -> dict[str, float]:
-    """The `cpu` and `gpu` that one trial books; the folds share what there is.
+    """The `cpu` and `gpu` that one trial books; the folds share what there is (see `placement.trial_share`).
 
     `side_by_side`: with more folds than CPUs they share the CPUs, up to four trials on one. Folds that take turns
     instead keep their processes until they end, and the last of an odd number leaves the other CPUs idle.
     """
-    cpus, gpus = total_resources()
     at_once = num_folds * config.packs_at_once
-    gpu_share = min(1.0, math.floor(100 * gpus / at_once) / 100)
-    cpu_share = max(_LEAST_CPU, math.floor(100 * cpus / at_once) / 100) if side_by_side else 1.0
-    return {
-        "cpu": config.cpus_per_trial or float(math.floor(cpus / at_once) or min(1.0, cpu_share)),
-        "gpu": gpu_share if config.gpus_per_trial is None else config.gpus_per_trial,
-    }
+    return trial_share(at_once, config.cpus_per_trial, config.gpus_per_trial, side_by_side=side_by_side)
 
 
 @ray.remote(
@@ -164,6 +157,11 @@ def trial_resources(config: SweepConfig, num_folds: int, *, side_by_side: bool =
 )  # type: ignore[untyped-decorator]
 def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, float]) -> None:
     """A process of its own, since Tuners in threads of one process disturb each other."""
+    # Tune gives trials the AWS keys of this process as a setting, and Ray writes settings to its logs. Nodes have
+    # their own, as those that embed do.
+    class_cache.ENV_VARS_TO_PROPAGATE = {
+        name for name in class_cache.ENV_VARS_TO_PROPAGATE if not name.startswith("AWS_")
+    }
     dim = job.tokens.store.header.shape[-1]
     searcher = PackSearcher(SearchProblem(job.search, job.packs, dim, job.seed, config.packs_at_once))
     scratch = tempfile.mkdtemp(prefix="fersweep-tune-")
@@ -187,6 +185,8 @@ def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, floa
                 storage_path=scratch,
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=config.retries),
+                # Written from the trial's node to the scratch folder of this one, a checkpoint would be an error.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
     finally:

@@ -218,7 +218,7 @@ class TokenStore:
 
     def drop_parts(self, shard: int, drop: set[int]) -> None:
         """Forget the parts `drop` of a shard, sealed or not, so that they are missing again."""
-        self._settled = None
+        self.changed_elsewhere()
         if shard in self.sealed_shards():
             table, failures = read_ipc(self.shards, _shard_name(shard))
             for part in sorted(set(self.header.parts_of(shard)) - drop):
@@ -227,6 +227,10 @@ class TokenStore:
             self.shards.delete(_shard_name(shard))
         for part in self.waiting_parts() & drop:
             self._parts.delete(_part_name(part))
+
+    def changed_elsewhere(self) -> None:
+        """Look again before the next answer: another process has dropped parts."""
+        self._settled = None
 
     def failures(self) -> list[VideoFailure]:
         """Every video without tokens so far, in the manifest's order.

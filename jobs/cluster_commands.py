@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.terminal import console
+from jobs.terminal import Overrides, console
 
 app = typer.Typer()
 Address = Annotated[str, typer.Option(help="the cluster's job server")]
@@ -16,15 +16,21 @@ LOCAL = "http://127.0.0.1:8265"
 
 @app.command()
 def submit(
-    stage: Annotated[str, typer.Argument(help="run, demo, or one stage")],
+    stage: Annotated[str, typer.Argument(help="run, demo, one stage, or doctor")],
     experiment: Annotated[Path | None, typer.Argument(help="the experiment file; none for the demo")] = None,
+    overrides: Overrides = None,
     address: Address = LOCAL,
     detach: Annotated[bool, typer.Option("--detach", help="do not follow the log")] = False,
+    full_video: Annotated[bool, typer.Option("--full-video", help="of evaluate")] = False,
+    on: Annotated[Path | None, typer.Option(help="of evaluate: another experiment file, which is sent too")] = None,
+    optimistic: Annotated[bool, typer.Option("--optimistic", help="of report")] = False,
 ) -> None:
     """Run a stage as a job on a Ray cluster, follow its log and end with its exit code."""
+    from jobs.submit import Asked
     from jobs.submit import submit as submit_job
 
-    raise typer.Exit(submit_job(stage, experiment, address, console(), detach=detach))
+    asked = Asked(stage, experiment, overrides or (), full_video, on, optimistic)
+    raise typer.Exit(submit_job(asked, address, console(), detach=detach))
 
 
 cluster_jobs = typer.Typer(no_args_is_help=True, help="The jobs that were submitted to a cluster.")

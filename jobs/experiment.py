@@ -91,6 +91,8 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     _name_encoder(values, path.absolute().parent)
     for override in overrides:
         _apply(values, override)
+    for key in _PATHS:
+        _refuse_password(values, key, path)
     values.setdefault("name", path.stem)
     values.setdefault("workspace", str(path.absolute().parent / "runs" / str(values["name"])))
     try:
@@ -153,6 +155,17 @@ def _make_absolute(values: dict[str, Any], key: str, folder: Path) -> None:
     value = place.get(name) if isinstance(place, dict) else None
     if isinstance(place, dict) and isinstance(value, str) and "://" not in value:
         place[name] = str((folder / Path(value).expanduser()).resolve())
+
+
+def _refuse_password(values: dict[str, Any], key: str, path: Path) -> None:
+    section, _, name = key.rpartition(".")
+    place = values.get(section) if section else values
+    value = place.get(name) if isinstance(place, dict) else None
+    if isinstance(value, str) and re.match(r"[a-z0-9+.-]+://[^/?#]*:[^/?#]*@", value, re.IGNORECASE):
+        raise UserError(
+            f"{path}:\n  {key}: a password in an address ends up in logs, reports and MLflow; take it out and let the "
+            "machine's role open the place, ~/.aws/credentials, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
 
 
 def _name_encoder(values: dict[str, Any], folder: Path) -> None:

@@ -28,6 +28,7 @@ class Served:
     runs: str
     optuna: str
     busy: tuple[int, int]
+    pid: int
     _log: Path
     _shown: Path
 
@@ -62,7 +63,7 @@ def serve_dashboards(run: FinishedRun, folder: Path) -> Iterator[Served]:
         stack.callback(process.kill)
         _wait_until(lambda: shown.exists() and len(shown.read_text().splitlines()) == 2, process, log)
         mlflow, runs, optuna = re.findall(r"http://[^\s;]+", log.read_text())
-        yield Served(mlflow, runs, optuna, busy, log, shown)
+        yield Served(mlflow, runs, optuna, busy, process.pid, log, shown)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert log.read_text().endswith("stopped\n")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
+import secrets
+import shutil
+import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from tests.cluster_head import free_ports
-from tests.postgres import start_postgres
-from tracking.server import api_problem
+from tests.postgres import run_program
 
 DEPLOY = Path(__file__).parent.parent / "deploy" / "mlflow"
 BUCKET = "mlflow"
@@ -26,12 +27,12 @@ BUCKET = "mlflow"
 
 @dataclass(frozen=True)
 class Team:
-    """Where the server answers, what it was told, and a client of its object store."""
+    """Where the server answers, what it was told, a client of its object store, and its folder."""
 
     url: str
     environment: dict[str, str]
     objects: Any
-    log: Path
+    folder: Path
 
     @property
     def account(self) -> dict[str, str]:
@@ -62,52 +63,45 @@ def unit_lines(key: str) -> list[str]:
 
 
 @contextmanager
-def start_team_server(folder: Path) -> Iterator[Team]:
-    """The command of the systemd unit with fresh secrets, on free ports of loopback, its services beside it."""
-    subprocess.run([DEPLOY / "new-env", folder / "mlflow.env"], check=True, stdout=subprocess.DEVNULL)
-    told = read_env(folder / "mlflow.env")
-    told |= dict(item.split("=", 1) for line in unit_lines("Environment") for item in shlex.split(line))
+def start_team_server() -> Iterator[Team]:
+    """`deploy/mlflow/on-head` with fresh secrets on a free port of loopback, an object store beside it."""
     port, store_port = free_ports(2)
+    folder = Path(tempfile.mkdtemp(prefix="fersweep-team-"))  # where PostgreSQL's own user comes in too
+    keys = {name: secrets.token_hex(24) for name in secret_names() if name.startswith("AWS_")}
+    opens = {**keys, "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{store_port}"}  # as the role of a machine does
     with ExitStack() as stack:
-        told |= stack.enter_context(start_postgres(told["PGPASSWORD"]))
+        stack.callback(shutil.rmtree, folder)
         store = ThreadedMotoServer("127.0.0.1", store_port, verbose=False)
         store.start()
         stack.callback(store.stop)
         objects = boto3.client(
             "s3",
-            endpoint_url=f"http://127.0.0.1:{store_port}",
+            endpoint_url=opens["MLFLOW_S3_ENDPOINT_URL"],
             region_name="us-east-1",
-            aws_access_key_id=told["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=told["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
         )
         objects.create_bucket(Bucket=BUCKET)
-        told |= {
-            "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{store_port}",
-            "MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port}",
-            "MLFLOW_AUTH_CONFIG_PATH": str(DEPLOY / "basic_auth.ini"),
-        }
-        program, *arguments = shlex.split(unit_lines("ExecStart")[0].replace("--port 5000", f"--port {port}"))
-        assert program.endswith("/bin/mlflow")
-        log = folder / "server.log"
-        server = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *arguments],
-            cwd=folder,
-            env={**os.environ, **told},
-            stdout=stack.enter_context(log.open("w")),
-            stderr=subprocess.STDOUT,
-        )
-        stack.callback(_stop, server)
-        _wait_for(f"http://127.0.0.1:{port}", server, log)
-        yield Team(f"http://127.0.0.1:{port}", told, objects, log)
+        stack.callback(_stop, folder)
+        started = start_on_head(folder, port, opens)
+        assert started.returncode == 0, started.stderr
+        told = read_env(folder / "mlflow.env")
+        yield Team(f"http://127.0.0.1:{port}", told | opens, objects, folder)
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 180
-    while "user name" not in str(api_problem(url, timeout=5)):
-        assert server.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
-        time.sleep(0.2)
+def start_on_head(folder: Path, port: int, opens: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **opens, "HOME": str(folder / "home")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    command = [str(DEPLOY / "on-head"), f"s3://{BUCKET}/artifacts", str(folder), str(port)]
+    # Not through pipes: the server that goes on would keep them open.
+    with (folder / "said").open("w+") as said:
+        done = subprocess.run(command, env=environment, stdout=said, stderr=said, check=False, timeout=240)
+        said.seek(0)
+        return subprocess.CompletedProcess(command, done.returncode, "", said.read())
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    server.terminate()
-    server.wait(30)
+def _stop(folder: Path) -> None:
+    if (folder / "mlflow.pid").exists():
+        os.killpg(int((folder / "mlflow.pid").read_text()), signal.SIGTERM)
+    if (folder / "database" / "data").exists():
+        run_program("pg_ctl", "-D", folder / "database" / "data", "-m", "immediate", "-w", "stop")

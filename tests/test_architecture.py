@@ -23,6 +23,7 @@ ROAD = (
     "errors",
     "settings",
     "storage",
+    "placement",
     "cluster",
     "datasets",
     "video_folder",

@@ -27,6 +27,7 @@ from distributed.cluster import (
     total_resources,
 )
 from distributed.errors import UserError
+from tests.sockets import not_loopback
 
 ROOT = Path(__file__).parent.parent
 JOIN = """
@@ -80,6 +81,21 @@ def test_our_ray_answers_nobody_without_its_token() -> None:
     assert "1 nodes" in in_another_process(ASK, address)
     assert "InvalidAuthToken" in in_another_process(ASK, address, RAY_AUTH_MODE="disabled")
     assert "InvalidAuthToken" in in_another_process(ASK, address, RAY_AUTH_TOKEN="0" * 64)
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_our_ray_is_there_for_this_machine_alone() -> None:
+    """Neither its own processes, nor its workers, nor this driver, listen where others reach them."""
+
+    @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
+    def work() -> int:
+        return os.getpid()
+
+    worker = ray.get(work.remote())
+    processes = ray._private.worker._global_node.all_processes
+    pids = [started.process.pid for kind in processes.values() for started in kind]
+    assert worker in {child.pid for pid in pids for child in psutil.Process(pid).children(recursive=True)}
+    assert not_loopback([os.getpid(), *pids]) == set()
 
 
 @pytest.mark.usefixtures("shared_ray")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,18 @@ from distributed.health import (
     check_storage,
     check_videos,
 )
+from tests.cluster_head import Head
+
+ROOT = Path(__file__).parent.parent
+ASK_JOB_SERVER = """
+import sys, ray
+from distributed.health import check_job_server
+found = check_job_server(sys.argv[1])
+ray.__version__ = "1.0"
+other = check_job_server(sys.argv[1])
+for check in (found, other):
+    print(check.state, check.text)
+"""
 
 
 def test_the_machine_and_its_devices_are_described() -> None:
@@ -104,6 +118,34 @@ def test_a_ray_runs_a_task_and_a_clock_that_is_off_is_told(monkeypatch: pytest.M
     assert ray.is_initialized()  # one that ran before goes on running
 
 
+@pytest.mark.usefixtures("shared_ray")
+def test_a_node_that_is_not_as_the_head_says_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    (there,) = ray.nodes()
+    for label, states in {"1x2cpu": ["ok"], "4x64cpu8gpu": ["ok", "warning"]}.items():
+        told = {**there, "Labels": {**there["Labels"], "fersweep.nodes/some": label}}
+        monkeypatch.setattr("ray.nodes", lambda told=told: [told])
+        checks = list(check_ray(ClusterConfig()))
+        assert [check.state for check in checks] == states
+    assert "has other CPUs or GPUs than the labels of the head say" in checks[1].text
+    assert "256 CPUs, 32 GPUs" in checks[0].text  # what the cluster can have
+
+
 def test_a_job_server_that_does_not_answer_is_an_error() -> None:
     check = check_job_server("http://127.0.0.1:1")
     assert check.state == "error" and "http://127.0.0.1:1" in check.text and "RAY_AUTH_TOKEN_PATH" in check.fix
+
+
+def test_a_job_server_is_compared_by_the_version_of_its_ray(head: Head) -> None:
+    """Asked in a process that holds the head's token."""
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_JOB_SERVER, head.address],
+        cwd=ROOT,
+        env=head.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        f"ok {head.address} takes jobs, Ray {ray.__version__} like here",
+        f"warning {head.address} runs version {ray.__version__} of Ray, this machine 1.0",
+    ]

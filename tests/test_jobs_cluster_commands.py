@@ -22,3 +22,10 @@ def test_every_command_goes_to_the_address_that_is_given(arguments: list[str]) -
 def test_help_names_what_there_is() -> None:
     text = CliRunner().invoke(app, ["jobs", "--help"]).output
     assert all(name in text for name in ("list", "logs", "stop"))
+
+
+def test_a_stages_options_and_overrides_reach_the_stage() -> None:
+    """An option that does not belong to the stage is refused by name, so each of them has arrived."""
+    for option in (["--full-video"], ["--on", "b.yaml"], ["--optimistic"]):
+        with pytest.raises(UserError, match=f"{option[0]} is an option of"):
+            CliRunner().invoke(app, ["submit", "index", "a.yaml", *option], catch_exceptions=False)

@@ -17,6 +17,7 @@ from tests.cluster_head import Head
 from tests.finished_run import FinishedRun, mlflow_runs
 from tests.served import Served
 from tests.small_road import finish
+from tests.sockets import not_loopback
 
 
 def test_mlflow_shows_every_run_of_the_workspace(served: Served, finished_run: FinishedRun) -> None:
@@ -34,6 +35,10 @@ def test_busy_ports_get_others_and_that_is_said(served: Served) -> None:
     for address, port in zip((served.mlflow, served.optuna), served.busy, strict=True):
         assert address.startswith("http://127.0.0.1:") and f":{port}" not in address
         assert f"port {port} is busy" in served.said
+
+
+def test_dashboards_answer_this_machine_alone(served: Served) -> None:
+    assert not_loopback([served.pid]) == set()
 
 
 def test_a_desktop_is_shown_the_table_of_runs_and_the_studies(served: Served) -> None:

@@ -141,6 +141,7 @@ def test_written_out_it_loads_as_the_same_experiment(tmp_path: Path) -> None:
         ("workspace=3", ["workspace: Input should be a valid string", "3"]),
         ("cluster={address: auto, num_cpus: 2}", ["num_cpus", "not used with an address"]),
         ("tracking.uri=http://me:S3CRET@host:5000", ["tracking.uri", "MLFLOW_TRACKING_PASSWORD", "//me:...@host"]),
+        ("name=!!python/object/apply:os.getcwd []", ["the value is not YAML"]),
         ("pack", ["pack: an override is written section.key=value"]),
         ("name.first=3", ["name.first=3: name is a value, not a section"]),
         ("folds.count=[1", ["folds.count=[1: the value is not YAML"]),
@@ -151,6 +152,12 @@ def test_every_mistake_names_key_value_and_fix(tmp_path: Path, override: str, pa
     text = complaint(written(tmp_path, SMALL + "name: mine\n"), override)
     for part in parts:
         assert part in text + "\n", text
+
+
+@pytest.mark.parametrize("key", ["workspace", "data.root", "data.table", "encoder.weights", "tokens.store"])
+def test_a_password_in_an_address_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
+    text = complaint(written(tmp_path), f"{key}=s3://AKIA12:S3CRET@bucket/folder")
+    assert f"{key}: a password in an address" in text and "AWS_SECRET_ACCESS_KEY" in text and "S3CRET" not in text
 
 
 def test_several_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """A finished sweep on a team's server: through MLflow's authentication into PostgreSQL and an object store.
 
-The server is that of deploy/mlflow, see tests/team_server.py.
+The server is that of deploy/mlflow/on-head, see tests/team_server.py.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import stat
 import subprocess
 import urllib.error
 import urllib.request
@@ -22,15 +24,16 @@ from distributed.errors import UserError
 from jobs.run import STAGES, run_stage
 from tests.finished_run import CONFIGURATIONS, FOLDS, FinishedRun, said
 from tests.postgres import programs
-from tests.team_server import BUCKET, Team, start_team_server
+from tests.sockets import listening
+from tests.team_server import BUCKET, Team, read_env, start_on_head, start_team_server
 from tracking.health import write_problem
 from tracking.server import api_problem
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def team() -> Iterator[Team]:
     programs()  # or the whole file is skipped, aloud
-    with start_team_server(tmp_path_factory.mktemp("team")) as server:
+    with start_team_server() as server:
         yield server
 
 
@@ -75,7 +78,31 @@ def everything_kept(team: Team, workspace: Path) -> Iterator[tuple[str, bytes]]:
         capture_output=True,
     )
     yield "the database", dump.stdout
-    yield "the server's log", team.log.read_bytes()
+    for name in ("mlflow.log", "said"):
+        yield name, (team.folder / name).read_bytes()
+
+
+def test_started_again_it_keeps_what_runs_and_what_it_knows(team: Team) -> None:
+    before = state_of_server(team.folder)
+    assert before["PGHOST"] == str(team.folder / "database") and not any(name.startswith("AWS_") for name in before)
+    again = start_on_head(team.folder, int(team.url.rpartition(":")[2]), {})
+    assert (again.returncode, state_of_server(team.folder)) == (0, before)
+    assert re.fullmatch(rf"MLflow answers at {team.url}; .*mlflow.env\n", again.stderr)
+
+
+def test_only_its_own_page_listens_and_only_on_loopback(team: Team) -> None:
+    """PostgreSQL has a socket in a folder, and no port."""
+    pids = [int((team.folder / "mlflow.pid").read_text())]
+    pids.append(int((team.folder / "database/data/postmaster.pid").read_text().split()[0]))
+    assert listening(pids) == {("127.0.0.1", int(team.url.rpartition(":")[2]))}
+
+
+def state_of_server(folder: Path) -> dict[str, str]:
+    about = read_env(folder / "mlflow.env") | {"pid": (folder / "mlflow.pid").read_text()}
+    assert (folder / "home/.mlflow/credentials").read_text().count(about["MLFLOW_AUTH_ADMIN_PASSWORD"]) == 1
+    for secret in ("mlflow.env", "home/.mlflow/credentials"):
+        assert stat.S_IMODE((folder / secret).stat().st_mode) == 0o600
+    return about
 
 
 def test_without_a_password_a_sweep_is_refused_with_the_fix(team: Team, finished_run: FinishedRun) -> None:
