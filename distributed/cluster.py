@@ -49,15 +49,16 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    # Inside a submitted job Ray names the cluster in RAY_ADDRESS.
-    address = config.address or ("auto" if "RAY_ADDRESS" in os.environ else None)
+    # Inside a submitted job Ray names the cluster in RAY_ADDRESS. Asked for nothing, Ray itself would join whatever
+    # cluster was last started on this machine, somebody else's as well.
+    address = config.address or ("auto" if "RAY_ADDRESS" in os.environ else "local")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address is None:
+    if address == "local":
         options |= {"num_cpus": config.num_cpus, "include_dashboard": config.dashboard}
     else:
         _refuse_silence(address)
     try:
-        with _on_loopback() if address is None or _is_on_loopback(address) else nullcontext():
+        with _on_loopback() if address == "local" or _is_on_loopback(address) else nullcontext():
             ray.init(address=address, **options)
     except ConnectionError as error:
         raise _no_cluster(address, error) from error
@@ -112,7 +113,7 @@ def _refuse_silence(address: str) -> None:
         raise _no_cluster(address, ValueError("something else does; the port of a job server is another one"))
 
 
-def _no_cluster(address: str | None, error: Exception) -> UserError:
+def _no_cluster(address: str, error: Exception) -> UserError:
     return UserError(
         f"cluster.address is {address!r}, and no Ray cluster answers there ({error}); start one with "
         "`ray up cluster.yaml`, let RAY_AUTH_TOKEN_PATH name its token, or remove the key to work on this machine"

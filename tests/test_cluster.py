@@ -7,6 +7,7 @@ import http.server
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ for address in sys.argv[1:]:
             print("joined", ray.get_runtime_context().gcs_address)
     except UserError as error:
         print(f"{time.monotonic() - started:.0f} s: {error}")
+"""
+ALONE = """
+import ray
+from distributed.cluster import ClusterConfig, ray_session, total_resources
+with ray_session(ClusterConfig(num_cpus=1)):
+    print(ray.get_runtime_context().gcs_address, total_resources()[0])
 """
 ASK = """
 import sys
@@ -112,6 +119,19 @@ def test_an_address_is_joined_and_one_where_no_cluster_answers_is_a_users_mistak
     assert "something else does" in output[4]
     assert "cluster.address is 'somewhere'; write it host:port, ray://host:port or auto" in output[5]
     assert "no Ray cluster answers there" in output[6] and len(output) == 7
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_cluster_that_nobody_asked_for_is_not_joined() -> None:
+    """Ray itself would join the one that was last started on the machine, whose address it keeps in a file."""
+    ours = ray.get_runtime_context().gcs_address
+    with tempfile.TemporaryDirectory() as folder:  # its path is short, as that of a socket has to be
+        last = Path(folder, "ray", "ray_current_cluster")
+        last.parent.mkdir()
+        last.write_text(ours)
+        output = in_another_process(ALONE, RAY_TMPDIR=folder)
+    address, cpus = output.split()
+    assert address != ours and cpus == "1.0"
 
 
 @pytest.mark.usefixtures("shared_ray")
