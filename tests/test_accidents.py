@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from jobs.results import results_folder
 from jobs.run import run_stage
 from tests.conftest import WriteVideo
 from tests.finished_run import FinishedRun, listen
+from tests.raylets import add, lose, start_raylets
 from tests.small_road import (
     fersweep,
     files_of,
@@ -39,14 +39,8 @@ from tests.test_jobs_sweep import PACKS, records_of
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head with one CPU, to which a driver connects as to any cluster."""
-    found = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    yield found
-    found.shutdown()
-
-
-def lose(cluster: Cluster, node: Any) -> None:
-    """Every process of a node is killed at once, as when its machine goes."""
-    cluster.remove_node(node, allow_graceful=False)
+    with start_raylets() as found:
+        yield found
 
 
 def wait_for(process: subprocess.Popen[str], moment: Callable[[], bool], timeout_s: float = 120) -> None:
@@ -75,18 +69,18 @@ def undisturbed(embedding: Path, cluster: Cluster) -> dict[str, bytes]:
     return files_of(open_store(open_context(embedding, place))[1].shards)
 
 
-@pytest.mark.parametrize("joins", [False, True])
+@pytest.mark.parametrize("joins", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_an_embedding_goes_on_when_a_node_is_lost_and_when_one_joins(
     embedding: Path, cluster: Cluster, undisturbed: dict[str, bytes], joins: bool
 ) -> None:
     place = f"tokens.store={embedding.parent}/lost-{joins}"
     store: TokenStore = open_store(open_context(embedding, place))[1]
-    node = cluster.add_node(num_cpus=1)
+    node = add(cluster)
     process = fersweep("embed", embedding, place, f"cluster.address={cluster.address}")
     wait_for(process, lambda: len(store.waiting_parts()) >= 5)
     lose(cluster, node)
     assert not store.complete
-    newcomer = cluster.add_node(num_cpus=1) if joins else None
+    newcomer = add(cluster) if joins else None
     code, output = finish(process)
     if newcomer:
         lose(cluster, newcomer)
@@ -99,7 +93,7 @@ def test_a_sweep_goes_on_when_a_node_is_lost(finished_run: FinishedRun, tmp_path
     overrides = [f"workspace={workspace}", finished_run.tokens]
     context = listen(finished_run.experiment, *overrides)
     run_stage(context, "index")
-    node = cluster.add_node(num_cpus=1)
+    node = add(cluster)
     process = fersweep("sweep", finished_run.experiment, *overrides, f"cluster.address={cluster.address}")
     wait_for(process, lambda: any(workspace.glob("sweep/*/fold-*/pack-*.json")))
     lose(cluster, node)

@@ -8,18 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from ray.cluster_utils import Cluster
 
 from tests.conftest import WriteVideo
+from tests.raylets import add, start_raylets
 from tests.small_road import write_experiment, write_faces
 
 PROGRAM = """
 import json, sys, time
+from pathlib import Path
 from distributed.cluster import ClusterConfig, ray_session
 from distributed.embedding import embed
 from tests.accidents import Sleeps
 from tests.small_road import open_context, open_store
-context = open_context(sys.argv[1], sys.argv[3], "embedding.encoders=" + sys.argv[4])
+context = open_context(Path(sys.argv[1]), sys.argv[3], "embedding.encoders=" + sys.argv[4])
 manifest, store = open_store(context)
 seen, settings = [], context.experiment.embedding_settings
 with ray_session(ClusterConfig(address=sys.argv[2])):
@@ -36,24 +37,20 @@ print("FOUND", json.dumps([(last.done - first.done) / (ended - started), waited 
 
 def throughput(experiment: Path, encoders: int) -> tuple[float, float]:
     """Videos a second on as many raylets of one CPU, and the share of their time in which encoders waited."""
-    cluster = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
+    with start_raylets() as cluster:
         for _ in range(encoders - 1):
-            cluster.add_node(num_cpus=1)
+            add(cluster)
         store = f"tokens.store={experiment.parent}/{encoders}"
-        arguments = [str(experiment), cluster.address, store, str(encoders)]
-        command = [sys.executable, "-c", PROGRAM, *arguments]
+        command = [sys.executable, "-c", PROGRAM, str(experiment), cluster.address, store, str(encoders)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
         rate, waited = json.loads(done.stdout.split("FOUND")[1])
         return rate, waited
-    finally:
-        cluster.shutdown()
 
 
 @pytest.mark.soak
 def test_two_and_four_nodes_embed_two_and_four_times_as_much(tmp_path: Path, write_video: WriteVideo) -> None:
-    videos = write_faces(tmp_path / "videos", write_video, actors=range(1, 9))
+    videos = write_faces(tmp_path / "videos", write_video, actors=range(1, 7))
     embedding = {"videos_per_task": 1, "encoder_cpus": 0.75, "decode_cpus": 0.25}
     experiment = write_experiment(tmp_path, videos, embedding=embedding)
     found = {encoders: throughput(experiment, encoders) for encoders in (1, 2, 4)}
