@@ -23,6 +23,7 @@ from distributed.decode_task import decode_part, fingerprint
 from distributed.embedding_progress import EmbeddingProgress as EmbeddingProgress
 from distributed.embedding_progress import EmbeddingWork, write_embedding_times
 from distributed.embedding_workers import EmbeddingConfig, EmbeddingSettings, EncodeParts, share_gpu
+from distributed.encoder_deaths import start_deaths
 from distributed.encoders import check_weights, load_encoder
 from distributed.encoding import CLIPS_IN_PASS, fitting_pass
 from distributed.errors import UserError
@@ -41,10 +42,11 @@ def embed(
     manifest: Manifest,
     settings: EmbeddingSettings,
     on_progress: Callable[[EmbeddingProgress], None],
+    encode: type[EncodeParts] = EncodeParts,
 ) -> None:
     """Fill the store: whatever part is missing is decoded and encoded, and complete shards are sealed.
 
-    A video that failed is tried again only when its file has changed since.
+    A video that failed is tried again only when its file has changed since. `encode`: what the encoders' actors run.
 
     Raises:
         UserError: more videos failed than `max_failures` allows; what is computed stays.
@@ -64,7 +66,7 @@ def embed(
     work = EmbeddingWork()
     rows: list[dict[str, Any]] = []
     try:
-        for row in _encoded_parts(store, manifest, settings, missing):
+        for row in _encoded_parts(store, manifest, settings, missing, encode):
             rows.append(row)
             failures += [VideoFailure(**item) for item in row["failures"]]
             done += row["videos"]
@@ -80,7 +82,11 @@ def embed(
 
 
 def _encoded_parts(
-    store: TokenStore, manifest: Manifest, settings: EmbeddingSettings, missing: Sequence[int]
+    store: TokenStore,
+    manifest: Manifest,
+    settings: EmbeddingSettings,
+    missing: Sequence[int],
+    encode: type[EncodeParts],
 ) -> Iterator[dict[str, Any]]:
     """One summary row per part as it is encoded.
 
@@ -90,7 +96,8 @@ def _encoded_parts(
     crops = crops_of(manifest, settings.views)
     for start in range(0, len(missing), _PARTS_PER_GRAPH):
         parts = missing[start : start + _PARTS_PER_GRAPH]
-        yield from rows_of_graph(_run_graph, store, part_videos(store.header, manifest, parts), settings, size, crops)
+        videos = part_videos(store.header, manifest, parts)
+        yield from rows_of_graph(_run_graph, store, videos, settings, size, crops, encode)
 
 
 def pass_size(store: TokenStore, settings: EmbeddingSettings) -> int:
@@ -144,7 +151,12 @@ def check_room(store: TokenStore) -> int:
 
 @ray.remote(**GRAPH_OPTIONS)  # type: ignore[untyped-decorator]
 def _run_graph(
-    store: TokenStore, videos: pa.Table, settings: EmbeddingSettings, clips_per_batch: int, crops: Crops
+    store: TokenStore,
+    videos: pa.Table,
+    settings: EmbeddingSettings,
+    clips_per_batch: int,
+    crops: Crops,
+    encode: type[EncodeParts],
 ) -> Iterator[dict[str, Any]]:
     """One summary row per part as it is encoded; `videos` as `part_videos` gives them."""
     quiet_data_context().target_max_block_size = None  # a part must not be cut in two
@@ -166,10 +178,15 @@ def _run_graph(
     )
     # Not `map_batches`: with GPUs it refuses whole blocks as batches, and a part must stay whole.
     encoded = decoded.map_batches_internal(
-        EncodeParts,
+        encode,
         batch_size=None,
         batch_format="pyarrow",
-        fn_constructor_kwargs={"store": store, "settings": settings, "clips_per_batch": clips_per_batch},
+        fn_constructor_kwargs={
+            "store": store,
+            "settings": settings,
+            "clips_per_batch": clips_per_batch,
+            "deaths": start_deaths(),
+        },
         **encoder_pool(settings.embedding, -(-len(videos) // size)),
     )
     yield from encoded.iter_rows()

@@ -20,6 +20,7 @@ from distributed.augmentation import PassMaker
 from distributed.clips import ClipsConfig
 from distributed.decode_task import TrainingPasses, worker_name
 from distributed.decoding import DecodingConfig
+from distributed.encoder_deaths import REASON, given_up
 from distributed.encoders import Encoder, EncoderConfig, load_encoder
 from distributed.encoding import CLIPS_IN_PASS, DTYPES, compiled, encode_clips, extremes, regroup, unusable_range
 from distributed.errors import UserError
@@ -82,9 +83,14 @@ _Encoded = tuple[torch.Tensor, torch.Tensor]
 
 
 class EncodeParts:
-    """An actor that holds the encoder, turns decoded parts into tokens and writes them to the store."""
+    """An actor that holds the encoder, turns decoded parts into tokens and writes them to the store.
 
-    def __init__(self, store: TokenStore, settings: EmbeddingSettings, clips_per_batch: int) -> None:
+    `deaths`: the graph's `EncoderDeaths`, where Ray restarts the actor.
+    """
+
+    def __init__(
+        self, store: TokenStore, settings: EmbeddingSettings, clips_per_batch: int, deaths: Any = None
+    ) -> None:
         # One thread on the CPU: sums that are split among threads differ in their last bits.
         torch.set_num_threads(1)
         self.store = store
@@ -99,6 +105,7 @@ class EncodeParts:
         self.clips_per_batch = clips_per_batch
         if settings.embedding.compile:
             self.encoder = compiled(self.encoder, clips_per_batch, settings.clips.frames_per_clip)
+        self._deaths = deaths
         self._name = uuid.uuid4().hex
         self._idle_since = time.perf_counter()
 
@@ -112,6 +119,11 @@ class EncodeParts:
         ]
         sizes = batch["size"].to_pylist()
         videos = [index for index, size in enumerate(sizes) if size[0]]
+        if self._deaths is not None:
+            ids = [batch["video_id"][index].as_py() for index in videos]
+            lost = given_up(self._deaths, part, ids, lambda place: self._encoded(batch, [videos[place]]))
+            failures += [VideoFailure(ids[place], part, "encode", REASON, "encoded") for place in sorted(lost)]
+            videos = [index for place, index in enumerate(videos) if place not in lost]
         rows = []
         for index, views in zip(videos, self._encoded(batch, videos), strict=True):
             video_id = batch["video_id"][index].as_py()
@@ -124,6 +136,8 @@ class EncodeParts:
                 rows += [TokenRow(video_id, view, value) for view, value in named]
         encoded = time.perf_counter()
         self.store.write_part(part, rows, failures)
+        if self._deaths is not None:
+            self._deaths.end.remote(part)
         ended = time.perf_counter()
         summary = {
             "part": part,

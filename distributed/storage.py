@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +33,15 @@ class Storage:
         """A storage at a path (made absolute) or URI.
 
         Raises:
-            UserError: the URI's scheme is not one that pyarrow reads.
+            UserError: the URI's scheme is not one that pyarrow reads, or the URI holds a password, which would be
+                written wherever it is.
         """
         text = str(location)
+        if told := re.match(r"(\w+://)[^/?]*:[^/?]*@", text):
+            raise UserError(
+                f"{told[1]}...@{text[told.end() :]}: a password in an address would be written to manifests, MLflow "
+                "and reports; remove it, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile) instead"
+            )
         storage = cls(text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute()))
         storage._resolve()
         return storage
@@ -62,14 +72,33 @@ class Storage:
         filesystem, root = self._resolve()
         return filesystem, f"{root}/{name}"
 
+    @contextmanager
+    def naming(self, name: str = "") -> Iterator[None]:
+        """Give what a server refuses the file's name, the reason and a fix; a file that is not there stays an OSError.
+
+        Raises:
+            UserError: a server did not answer, or not as asked, after the client's own retries with growing pauses.
+        """
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if "://" not in self.uri or self.local_path is not None:
+                raise
+            place = self.child(name).uri if name else self.uri
+            raise UserError(f"{place}: {' '.join(str(error).split())}; {_fix(str(error))}") from error
+
     def exists(self, name: str) -> bool:
         filesystem, path = self._path(name)
-        return bool(filesystem.get_file_info(path).type == fs.FileType.File)
+        with self.naming(name):
+            return bool(filesystem.get_file_info(path).type == fs.FileType.File)
 
     def modified(self, name: str) -> float:
         """When a file was written, by its own storage's clock, in seconds since 1970."""
         filesystem, path = self._path(name)
-        return float(filesystem.get_file_info(path).mtime_ns) / 1e9
+        with self.naming(name):
+            return float(filesystem.get_file_info(path).mtime_ns) / 1e9
 
     def names(self) -> list[str]:
         """The names of the files in the folder, sorted; half-written ones are left out."""
@@ -78,13 +107,14 @@ class Storage:
     def states(self) -> dict[str, str]:
         """The files in the folder, each with its size and modification time; half-written ones are left out."""
         filesystem, root = self._resolve()
-        infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        with self.naming():
+            infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
         files = [info for info in infos if info.type == fs.FileType.File]
         return {f.base_name: f"{f.size}:{f.mtime_ns}" for f in files if not f.base_name.startswith(".writing-")}
 
     def read_bytes(self, name: str) -> bytes:
         filesystem, path = self._path(name)
-        with filesystem.open_input_stream(path) as stream:
+        with self.naming(name), filesystem.open_input_stream(path) as stream:
             return bytes(stream.read())
 
     def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
@@ -93,12 +123,13 @@ class Storage:
         On a disk by renaming; an object store shows an object only once its upload has ended.
         """
         filesystem, path = self._path(name)
-        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
         if not isinstance(filesystem, fs.LocalFileSystem):
-            with filesystem.open_output_stream(path) as stream:
-                stream.write(data)
+            # In a thread, which Ctrl-C does not cut: a stream that is closed half-way shows what it has.
+            with self.naming(name), ThreadPoolExecutor(1) as thread:
+                thread.submit(_upload, filesystem, path, data).result()
             return
         target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
         part = target.parent / f".writing-{uuid.uuid4().hex}"
         try:
             with part.open("wb") as file:
@@ -120,8 +151,29 @@ class Storage:
         filesystem, path = self._path(name)
         if isinstance(filesystem, fs.LocalFileSystem):
             return pa.memory_map(path)
-        return filesystem.open_input_file(path)
+        with self.naming(name):
+            return filesystem.open_input_file(path)
 
     def delete(self, name: str) -> None:
         filesystem, path = self._path(name)
-        filesystem.delete_file(path)
+        with self.naming(name):
+            filesystem.delete_file(path)
+
+
+def _upload(filesystem: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> None:
+    if not isinstance(filesystem, fs.S3FileSystem | fs.GcsFileSystem):  # these have no folders, only names
+        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+    with filesystem.open_output_stream(path) as stream:
+        stream.write(data)
+
+
+def _fix(error: str) -> str:
+    """What helps against an error of an object store, by the words of pyarrow's clients."""
+    text = error.upper()
+    if "NETWORK_CONNECTION" in text or "CONNECT" in text or "TIMEOUT" in text:
+        return "check that its endpoint (AWS_ENDPOINT_URL, or endpoint_override in the address) answers from here"
+    if any(word in text for word in ("ACCESS_DENIED", "ACCESS_KEY", "SIGNATURE", "CREDENTIAL", "FORBIDDEN", "TOKEN")):
+        return "check the key (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or a profile) and what it may do there"
+    if "BUCKET" in text and ("NOT FOUND" in text or "NO_SUCH_BUCKET" in text or "NOT EXIST" in text):
+        return "check the bucket's name and region, or create it"
+    return "run the command again, which goes on from there; if it stays, ask who runs the store"

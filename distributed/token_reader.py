@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -92,21 +93,35 @@ class TokenReader(DrawnTokens):
 
 
 def local_copy(storage: Storage) -> Storage:
-    """The storage itself when it is on this machine's disk, else a copy of the store, made once per node."""
+    """The storage itself when it is on this machine's disk, else a copy of its shards, made once per node.
+
+    Trials that start together wait for the first one's copy. It gets its name when it is whole: what a killed process
+    has left is made anew.
+    """
     if storage.local_path is not None:
         return storage
     key = hashlib.sha256(storage.uri.encode() + storage.read_bytes(HEADER)).hexdigest()[:16]
     target = Path(tempfile.gettempdir()) / f"fersweep-{os.getuid()}" / key
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = Path(tempfile.mkdtemp(prefix="copying-", dir=target.parent))
-        source, root = fs.FileSystem.from_uri(storage.uri)
-        fs.copy_files(root, str(part), source_filesystem=source, destination_filesystem=fs.LocalFileSystem())
-        try:
-            part.rename(target)
-        except OSError:  # another trial on this node was faster; its copy is the same
-            shutil.rmtree(part)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # it falls with its process
+        if not target.exists():
+            _copy_shards(storage, target)
     return Storage.at(target)
+
+
+def _copy_shards(storage: Storage, target: Path) -> None:
+    part = target.with_suffix(".copying")
+    shutil.rmtree(part, ignore_errors=True)
+    shards = part / "shards"
+    shards.mkdir(parents=True)
+    source, root = fs.FileSystem.from_uri(storage.child("shards").uri)
+    try:
+        with storage.naming("shards"):
+            fs.copy_files(root, str(shards), source_filesystem=source, destination_filesystem=fs.LocalFileSystem())
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _tensor(table: pa.Table, header: StoreHeader) -> torch.Tensor:

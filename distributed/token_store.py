@@ -254,7 +254,8 @@ class TokenStore:
 
 def read_ipc(storage: Storage, name: str) -> tuple[pa.Table, list[VideoFailure]]:
     """A part or shard and its failures; memory-mapped when it is local."""
-    table = pa.ipc.open_file(storage.open_input(name)).read_all()
+    with storage.naming(name):
+        table = pa.ipc.open_file(storage.open_input(name)).read_all()
     return table, failures_in(table.schema)
 
 

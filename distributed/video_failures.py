@@ -38,7 +38,7 @@ def failures_in(schema: pa.Schema) -> list[VideoFailure]:
 
 def read_failures(storage: Storage, name: str) -> list[VideoFailure]:
     """The failures of a part or shard, without reading its tokens."""
-    with storage.open_input(name) as source:
+    with storage.naming(name), storage.open_input(name) as source:
         return failures_in(pa.ipc.open_file(source).schema)
 
 

@@ -53,6 +53,7 @@ ROAD = (
     "view_draws",
     "token_reader",
     "embedding_progress",
+    "encoder_deaths",
     "embedding_workers",
     "store_plan",
     "embedding",

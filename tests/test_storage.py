@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from distributed.errors import UserError
 from distributed.storage import Storage
+from tests.s3_server import S3Server, serve_s3
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
@@ -64,3 +66,94 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError):
         Storage.at(tmp_path).write_bytes("a", b"")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with serve_s3() as found:
+        yield found
+
+
+@pytest.fixture
+def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    server.use(monkeypatch)
+    server.requests.clear()
+    return server
+
+
+def test_an_object_store_is_a_folder_like_any_other(bucket: S3Server) -> None:
+    storage = Storage.at(f"s3://{bucket.bucket}/ws/").child("deep", "er")
+    assert storage.names() == [] and not storage.exists("a.json") and storage.local_path is None
+    storage.write_json("a.json", {"b": [1, 2]})
+    storage.write_bytes("c", b"123")
+    assert storage.read_json("a.json") == {"b": [1, 2]} and storage.names() == ["a.json", "c"]
+    assert storage.open_input("c").read() == b"123" and storage.modified("c") > time.time() - 60
+    storage.delete("c")
+    assert storage.names() == ["a.json"]
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes("c")
+
+
+def test_a_killed_upload_leaves_no_object_that_readers_see(bucket: S3Server) -> None:
+    """Killed again and again within uploads of several parts: the object is one whole upload or not there at all."""
+    program = (
+        "import sys; from distributed.storage import Storage\n"
+        "s = Storage.at(sys.argv[1])\n"
+        "for i in range(256): s.write_bytes('shard', bytes([i]) * 20_000_000)\n"
+    )
+    storage = Storage.at(f"s3://{bucket.bucket}/killed")
+    for uploads in (0, 2):
+        bucket.requests.clear()
+        process = subprocess.Popen([sys.executable, "-c", program, storage.uri])
+        deadline = time.monotonic() + 60
+        while sum(method == "PUT" for method, _ in bucket.requests) <= 2 * uploads and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+        assert any(path.endswith("killed/shard") for _, path in bucket.requests)
+        if storage.exists("shard"):
+            data = storage.read_bytes("shard")
+            assert len(data) == 20_000_000 and data.count(data[:1]) == len(data)
+
+
+def test_a_store_that_is_busy_is_asked_again_after_growing_pauses(bucket: S3Server) -> None:
+    storage = Storage.at(f"s3://{bucket.bucket}/busy")
+    bucket.failing = 5
+    started = time.monotonic()
+    storage.write_bytes("a", b"1")
+    assert bucket.failing == 0 and storage.read_bytes("a") == b"1"
+    assert time.monotonic() - started > 0.2  # 0.025 s, doubled with every refusal
+
+
+@pytest.mark.parametrize("action", ["exists", "names", "read", "write"])
+def test_a_refused_key_is_one_error_with_the_place_and_the_fix(
+    bucket: S3Server, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAWRONG")
+    storage = Storage.at(f"s3://{bucket.bucket}/ws")
+    actions: dict[str, Callable[[], object]] = {
+        "exists": lambda: storage.exists("a"),
+        "names": storage.names,
+        "read": lambda: storage.read_bytes("a"),
+        "write": lambda: storage.write_bytes("a", b"1"),
+    }
+    with pytest.raises(UserError, match=rf"^s3://{bucket.bucket}/ws.*check the key \(AWS_ACCESS_KEY_ID"):
+        actions[action]()
+
+
+def test_a_bucket_that_is_not_there_and_an_endpoint_that_is_silent(
+    bucket: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="^s3://no-such-bucket/ws/a: .*check the bucket's name and region, or create"):
+        Storage.at("s3://no-such-bucket/ws").write_bytes("a", b"1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    started = time.monotonic()
+    with pytest.raises(UserError, match=f"^s3://{bucket.bucket}/ws/a: .*AWS_ENDPOINT_URL"):
+        Storage.at(f"s3://{bucket.bucket}/ws").exists("a")
+    assert time.monotonic() - started < 30
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UserError, match=r"^s3://\.\.\.@faces/ws: .*set AWS_ACCESS_KEY_ID") as error:
+        Storage.at("s3://AKIA:topsecret@faces/ws")
+    assert "topsecret" not in str(error.value)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +16,11 @@ import pytest
 import torch
 
 from distributed.errors import UserError
-from distributed.token_reader import TokenReader
-from distributed.token_store import TokenRow
+from distributed.storage import Storage
+from distributed.token_reader import TokenReader, local_copy
+from distributed.token_store import TokenRow, TokenStore
+from tests.s3_server import serve_s3
+from tests.small_road import files_of
 from tests.test_token_store import HEADER, make, tokens_of, write_parts
 
 
@@ -97,3 +105,43 @@ def test_opening_a_store_takes_no_private_memory(tmp_path: Path) -> None:
     grown = process.memory_full_info().uss - before
     assert header.predicted_bytes > 130_000_000
     assert grown < 0.4 * header.predicted_bytes
+
+
+def test_a_store_elsewhere_is_copied_once_per_node_and_never_by_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first copy is cut off by SIGKILL; then four readers start at once."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    local = make(tmp_path / "local")
+    write_parts(local, [0, 1, 2, 3])
+    with serve_s3() as server:
+        server.use(monkeypatch)
+        store = TokenStore(Storage.at(f"s3://{server.bucket}/tokens"), HEADER)
+        store.create()
+        write_parts(store, [0, 1, 2, 3])
+        program = (
+            "import sys; from distributed.storage import Storage; from distributed.token_reader import local_copy\n"
+            "local_copy(Storage.at(sys.argv[1]))"
+        )
+        server.slow_s = 5.0
+        process = subprocess.Popen([sys.executable, "-c", program, store.storage.uri])
+        deadline = time.monotonic() + 60
+        while not server.gets("/shards/") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        server.slow_s = 0.0
+        assert list(tmp_path.glob("fersweep-*/*.copying")) != []
+
+        server.requests.clear()
+        with ThreadPoolExecutor(4) as threads:
+            places = list(threads.map(local_copy, [store.storage] * 4))
+        assert len(set(places)) == 1 and list(tmp_path.glob("fersweep-*/*.copying")) == []
+        read = server.gets("/shards/")
+        assert sorted(set(read)) == sorted(read) and len(read) == store.header.num_shards
+        assert files_of(places[0].child("shards")) == files_of(local.shards) != {}
+        server.requests.clear()
+        reader = TokenReader(store, ["v6", "v0"])
+        assert server.gets("/shards/") == []
+    assert reader.gather(np.array([0])).shape == (1, 18, 4)  # from the copy: the server is gone

@@ -1,0 +1,44 @@
+"""A cluster of several raylets on this machine, which nobody joins who does not name its address."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from ray.cluster_utils import Cluster
+
+
+@contextmanager
+def start_raylets() -> Iterator[Cluster]:
+    """A head with one CPU, to which nodes may be added.
+
+    `Cluster` writes its address where every `ray.init` on this machine looks for one; here, into a folder of its own.
+    """
+    folder = tempfile.mkdtemp(prefix="raylets-", dir="/tmp")  # Ray's socket paths must stay short
+    place = pytest.MonkeyPatch()
+    place.setenv("RAY_TMPDIR", folder)
+    cluster: Cluster | None = None
+    try:
+        cluster = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": 1})
+        place.undo()
+        yield cluster
+    finally:
+        place.setenv("RAY_TMPDIR", folder)
+        if cluster is not None:
+            cluster.shutdown()
+        place.undo()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def add(cluster: Cluster) -> Any:
+    """A node more, with one CPU."""
+    return cluster.add_node(num_cpus=1)
+
+
+def lose(cluster: Cluster, node: Any) -> None:
+    """Every process of a node is killed at once, as when its machine goes."""
+    cluster.remove_node(node, allow_graceful=False)
