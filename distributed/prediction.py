@@ -1,6 +1,6 @@
 """What a pack of probes says about videos: logits of a batch, class probabilities of whole lists."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -69,21 +69,22 @@ def predict_probabilities(
     for probe in probes:
         probe.to(device)
 
-    def read(part: Rows) -> tuple[Tensor, int]:
-        views = tokens.evaluation_views(part).to(device)
-        return views.flatten(0, 1), views.shape[1]
+    def read(parts: Sequence[Rows]) -> Iterator[tuple[Tensor, int]]:
+        for part in parts:
+            views = tokens.evaluation_views(part).to(device)
+            yield views.flatten(0, 1), views.shape[1]
 
     return probabilities_of(read, rows, probes, batch=batch)
 
 
 def probabilities_of(
-    read: Callable[[Rows], tuple[PreparedTokens | Tensor, int]],
+    read: Callable[[Sequence[Rows]], Iterable[tuple[PreparedTokens | Tensor, int]]],
     rows: Rows,
     probes: Sequence[Probe],
     *,
     batch: int = 32,
 ) -> npt.NDArray[np.float32]:
-    """The same of tokens that `read` gives: all views of each of some videos, and how many views a video has.
+    """The same of tokens that `read` gives of each batch in turn: all views of its videos, and how many a video has.
 
     They are prepared, or as they were read, as `pack_readouts` takes them.
     """
@@ -93,8 +94,7 @@ def probabilities_of(
     with torch.no_grad():
         for probe in probes:
             probe.eval()
-        for start in range(0, len(rows), batch):
-            tokens, views = read(rows[start : start + batch])
+        for tokens, views in read([rows[start : start + batch] for start in range(0, len(rows), batch)]):
             softmax = torch.stack(pack_logits(probes, tokens)).softmax(dim=-1)
             parts.append(softmax.view(len(probes), -1, views, softmax.shape[-1]).mean(dim=2))
         for probe, mode in zip(probes, modes, strict=True):

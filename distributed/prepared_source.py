@@ -5,85 +5,92 @@ Frozen tokens have the same statistics in every epoch: they are computed when a 
 """
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from distributed.feeding import Batch, DeviceTokens, every_view
 from distributed.readout import PreparedTokens, TokenStatistics, is_small, prepare, standardise, token_statistics
 from distributed.token_source import Rows, TokenSource
 
-# Standardised tokens of all videos of a training that are kept as a whole, in bytes.
-_KEPT_BYTES = 128 * 2**20
+# Standardised tokens of all videos of a training that are kept as a whole, in bytes: every trial has its own.
+_KEPT_BYTES = 24 * 2**20
 # Statistics that are kept. Of more views than that allows each is read so seldom that keeping them saves little.
 _STATISTICS_BYTES = 8 * 2**30
 
 
 class PreparedSource:
-    """A source whose batches come prepared, on a device; `rows` are all the videos that will be asked for."""
+    """A source whose batches come prepared, on a device; `rows` are all the videos that will be asked for.
 
-    def __init__(self, tokens: TokenSource, rows: Rows, device: torch.device) -> None:
+    `budget`: the bytes of tokens that may be kept on the device as they are.
+    """
+
+    def __init__(self, tokens: TokenSource, rows: Rows, device: torch.device, *, budget: int = 0) -> None:
         self._tokens, self._device = tokens, device
+        self._fed = DeviceTokens(tokens, rows, device, budget=budget)
         self._place = np.full(tokens.num_videos, -1, np.int64)
         rows = np.unique(rows)
         self._place[rows] = np.arange(len(rows))
         self._kept = self._keep(rows)
-        # Mean and deviation of every token of a view, made when they are first needed; 0 is not known yet.
-        self._statistics: Tensor | None = None
+        # Mean and deviation of every token of a view, made when they are first needed, and which are there.
         self._table = (len(rows), tokens.num_views, 2, tokens.shape[0])
         self._remembers = 4 * math.prod(self._table) <= _STATISTICS_BYTES
+        self._statistics: Tensor | None = None
+        self._known = np.zeros(self._table[:2], bool)
 
     def _keep(self, rows: Rows) -> Tensor | None:
-        views = self._tokens.num_views
-        first = self._all_views(rows[:1]).to(self._device)
+        numbers = np.arange(self._tokens.num_views)
+        first = self._tokens.read(*every_view(rows[:1], numbers)).to(self._device)
         size = 4 * len(rows) * first.numel()
         if size > _KEPT_BYTES or not is_small(first[: self._tokens.num_clean]):
             return None
         step = max(1, len(rows) // max(1, size // 2**22))
-        parts = [self._all_views(rows[i : i + step]) for i in range(0, len(rows), step)]
-        kept = torch.cat([standardise(part.to(self._device)) for part in parts])
-        return kept.view(len(rows), views, *self._tokens.shape)
+        # Filled in place: parts that are joined at the end would take the memory twice.
+        kept = torch.empty((len(rows), *first.shape), device=self._device)
+        for start in range(0, len(rows), step):
+            part = self._tokens.read(*every_view(rows[start : start + step], numbers))
+            kept[start : start + step] = standardise(part.to(self._device)).view(-1, *first.shape)
+        return kept
 
-    def _all_views(self, rows: Rows) -> Tensor:
-        """Clean views and augmented passes of each video one after the other, [B * num_views, N, D]."""
-        views = self._tokens.num_views
-        return self._tokens.read(np.repeat(rows, views), np.tile(np.arange(views), len(rows)))
+    def gather(self, parts: Sequence[Rows], epoch: int) -> Iterator[PreparedTokens]:
+        """Of each part in turn: one view of each video, which one follows from the epoch."""
+        return self._read([(rows, self._tokens.views_of(rows, epoch)) for rows in parts])
 
-    def gather(self, rows: Rows, epoch: int) -> PreparedTokens:
-        """One view of each video, which one follows from the epoch."""
-        views = self._tokens.views_of(rows, epoch)
-        if self._kept is not None:
+    def evaluation_views(self, parts: Sequence[Rows]) -> Iterator[tuple[PreparedTokens, int]]:
+        """Of each part in turn: all clean views of each video, one after the other, and how many a video has."""
+        return self._views(parts, np.arange(self._tokens.num_clean))
+
+    def training_views(self, parts: Sequence[Rows]) -> Iterator[tuple[PreparedTokens, int]]:
+        """Likewise all views of each video that training may draw."""
+        return self._views(parts, self._tokens.drawn_views)
+
+    def _views(self, parts: Sequence[Rows], numbers: Rows) -> Iterator[tuple[PreparedTokens, int]]:
+        for prepared in self._read([every_view(rows, numbers) for rows in parts]):
+            yield prepared, len(numbers)
+
+    def _read(self, batches: Sequence[Batch]) -> Iterator[PreparedTokens]:
+        if self._kept is None:
+            for (rows, views), values in zip(batches, self._fed.read(batches), strict=True):
+                yield self._prepared(values, rows, views)
+            return
+        for rows, views in batches:
             flat = self._index(self._place[rows] * self._kept.shape[1] + views)
-            return PreparedTokens(self._kept.flatten(0, 1).index_select(0, flat), None)
-        return self._prepared(self._tokens.read(rows, views).to(self._device), rows, views)
-
-    def evaluation_views(self, rows: Rows) -> tuple[PreparedTokens, int]:
-        """All clean views of each video, one after the other, and how many a video has."""
-        return self._views(rows, np.arange(self._tokens.num_clean))
-
-    def training_views(self, rows: Rows) -> tuple[PreparedTokens, int]:
-        """All views of each video that training may draw, likewise."""
-        return self._views(rows, self._tokens.drawn_views)
-
-    def _views(self, rows: Rows, numbers: Rows) -> tuple[PreparedTokens, int]:
-        repeated, views = np.repeat(rows, len(numbers)), np.tile(numbers, len(rows))
-        if self._kept is not None:
-            flat = self._index(self._place[repeated] * self._kept.shape[1] + views)
-            return PreparedTokens(self._kept.flatten(0, 1).index_select(0, flat), None), len(numbers)
-        values = self._tokens.read(repeated, views).to(self._device)
-        return self._prepared(values, repeated, views), len(numbers)
+            yield PreparedTokens(self._kept.flatten(0, 1).index_select(0, flat), None)
 
     def _prepared(self, values: Tensor, rows: Rows, views: Rows) -> PreparedTokens:
         if is_small(values) or not self._remembers:
             return prepare(values)
         if self._statistics is None:
             self._statistics = torch.zeros(self._table, device=self._device)
-        at = self._index(self._place[rows]), self._index(views)
-        known = self._statistics[at]
-        if not bool(known[:, 1, 0].all()):  # a reciprocal deviation is never 0
+        places = self._place[rows]
+        at = self._index(places), self._index(views)
+        if not self._known[places, views].all():  # asked of the host: a GPU would have to be waited for
             fresh = token_statistics(values)
-            known = torch.stack([fresh.mean, fresh.rstd], dim=1).float()
-            self._statistics[at] = known
+            self._statistics[at] = torch.stack([fresh.mean, fresh.rstd], dim=1).float()
+            self._known[places, views] = True
+        known = self._statistics[at]
         return prepare(values, TokenStatistics(known[:, 0], known[:, 1]))
 
     def _index(self, numbers: Rows) -> Tensor:

@@ -1,22 +1,24 @@
 """Tokens as they were read, for a probe that mixes them: what a `PreparedSource` is for the others."""
 
-import torch
+from collections.abc import Iterator, Sequence
+
 from torch import Tensor
 
-from distributed.token_source import Rows, TokenSource
+from distributed.feeding import DeviceTokens
+from distributed.token_source import Rows
 
 
 class RawSource:
     """A source whose batches lie on a device, [B, N, D] of the store's type."""
 
-    def __init__(self, tokens: TokenSource, device: torch.device) -> None:
-        self._tokens, self._device = tokens, device
+    def __init__(self, tokens: DeviceTokens) -> None:
+        self._tokens = tokens
 
-    def gather(self, rows: Rows, epoch: int) -> Tensor:
-        """One view of each video, which one follows from the epoch."""
-        return self._tokens.read(rows, self._tokens.views_of(rows, epoch)).to(self._device)
+    def gather(self, parts: Sequence[Rows], epoch: int) -> Iterator[Tensor]:
+        """Of each part in turn: one view of each video, which one follows from the epoch."""
+        return self._tokens.gather(parts, epoch)
 
-    def evaluation_views(self, rows: Rows) -> tuple[Tensor, int]:
-        """All views of each video, one after the other, and how many a video has."""
-        values = self._tokens.evaluation_views(rows).to(self._device)
-        return values.flatten(0, 1), values.shape[1]
+    def evaluation_views(self, parts: Sequence[Rows]) -> Iterator[tuple[Tensor, int]]:
+        """Of each part in turn: all clean views of each video, one after the other, and how many a video has."""
+        for values in self._tokens.evaluation_views(parts):
+            yield values, self._tokens.num_clean

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from distributed.errors import UserError
+from distributed.feeding import DeviceTokens, batch_size, cut, room
 from distributed.halving import pruned, rung_epochs
 from distributed.learner import Learner, Task, TrainingConfig
 from distributed.metrics import confusion_matrix, uar, war
@@ -42,8 +43,6 @@ __all__ = [
 ]
 
 OnEpoch = Callable[[int, dict[int, CurveRow]], None]
-# Views that are read at a time for probes that are fitted at once.
-_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -145,9 +144,7 @@ def _train(
     grid, dim = data.tokens.grid, data.tokens.shape[1]
     task = Task(dim, grid, data.num_classes, len(data.train), weights, config, data.device)
     everyone = [Learner(spec, task) for spec in specs]
-    mixes = FAMILIES[specs[0].family].mixes
-    source = RawSource(data.tokens, data.device) if mixes else PreparedSource(data.tokens, rows, data.device)
-    run = _Run(data, config, source, together, list(everyone))
+    run = _Run(data, config, _source(data, rows, specs, together), together, list(everyone))
     rungs = rung_epochs(config.rungs, config.epochs) if len(data.validation) else frozenset()
     for epoch in range(1, config.epochs + 1):
         if not run.learners:
@@ -158,6 +155,14 @@ def _train(
         if on_epoch is not None:
             on_epoch(epoch, new)
     return [learner.result for learner in everyone]
+
+
+def _source(data: _Data, rows: Rows, specs: Sequence[ProbeSpec], together: int) -> PreparedSource | RawSource:
+    if FAMILIES[specs[0].family].mixes:  # its blocks need the memory
+        return RawSource(DeviceTokens(data.tokens, rows, data.device))
+    # Where memory was too small once, tokens are streamed.
+    budget = room(data.device) if together == len(specs) else 0
+    return PreparedSource(data.tokens, rows, data.device, budget=budget)
 
 
 def _epoch(run: _Run, epoch: int) -> dict[int, CurveRow]:
@@ -200,9 +205,9 @@ def _steps(run: _Run, epoch: int) -> dict[int, list[int]]:
         if learner.fitted is None:
             groups.setdefault(learner.settings.batch_size, []).append(learner)
     sizes: dict[int, list[int]] = {size: [] for size in groups}
-    for start in range(0, len(order) if groups else 0, max(groups, default=1)):
-        rows = order[start : start + max(groups)]
-        tokens = run.source.gather(rows, epoch)
+    parts = cut(order, max(groups)) if groups else []
+    batches: Iterator[PreparedTokens | Tensor] = run.source.gather(parts, epoch)
+    for rows, tokens in zip(parts, batches, strict=True):
         labels = torch.from_numpy(data.labels[rows]).to(data.device)
         for size, group in groups.items():
             for first in range(0, len(rows), size):
@@ -232,9 +237,7 @@ def _fit(run: _Run, fitted: Sequence[Learner]) -> None:
     """Fit the probes whose weights are computed, to all views of the training videos that training may draw."""
     assert isinstance(run.source, PreparedSource), "a fitted probe does not mix"
     data, reads, count = run.data, [], len(run.data.tokens.drawn_views)
-    step = max(1, _BATCH // count)
-    for start in range(0, len(data.train), step):
-        tokens, _ = run.source.training_views(data.train[start : start + step])
+    for tokens, _ in run.source.training_views(cut(data.train, max(1, batch_size(data.tokens, data.device) // count))):
         reads.append(pack_readouts([fitted[0].probe], tokens)[0])
     readout = torch.cat(reads)  # the mean of the tokens, the same for all of them
     if not bool(readout.isfinite().all()):
@@ -254,7 +257,9 @@ def _score(run: _Run, learners: Sequence[Learner], epoch: int) -> None:
         for learner in learners:
             stack.enter_context(learner.scored_weights())
         probes = [learner.probe for learner in learners]
-        probabilities = probabilities_of(run.source.evaluation_views, data.validation, probes)
+        probabilities = probabilities_of(
+            run.source.evaluation_views, data.validation, probes, batch=batch_size(data.tokens, data.device)
+        )
     for learner, mine in zip(learners, probabilities, strict=True):
         if not np.isfinite(mine).all():
             learner.fail(f"validation scores are not finite after epoch {epoch}")

@@ -42,6 +42,7 @@ def synthetic_store(
     signal: float = 1.0,
     failed: frozenset[str] = frozenset(),
     passes: Callable[[str, int], torch.Tensor] | None = None,
+    shape: tuple[int, int, int, int, int] = SHAPE,
 ) -> TokenStore:
     """Tokens in which one token of sixteen carries the class, hidden in noise; `signal` 0 leaves only noise.
 
@@ -49,13 +50,13 @@ def synthetic_store(
     """
     ids, labels = manifest.table["video_id"].to_pylist(), manifest.table["label"].to_pylist()
     header = StoreHeader(
-        encoder={"name": "none", "dim": 16, "heads": 2, "resolution": 32, "sha256": "0"},
+        encoder={"name": "none", "dim": shape[-1], "heads": 2, "resolution": 32, "sha256": "0"},
         clips={},
         views=("centre", "train-1", "train-2") if passes else ("centre",),
         view_settings={},
         pool="none",
         dtype="float16",
-        shape=SHAPE,
+        shape=shape,
         videos_hash=manifest.videos_hash,
         num_videos=len(ids),
         videos_per_part=len(ids),
@@ -66,7 +67,7 @@ def synthetic_store(
     store.create()
     rows, failures = [], []
     for video, label in zip(ids, labels, strict=True):
-        tokens = torch.randn(SHAPE, generator=torch.Generator().manual_seed(sum(video.encode())))
+        tokens = torch.randn(shape, generator=torch.Generator().manual_seed(sum(video.encode())))
         tokens[0, 0, 0, 0, label] += 8 * signal
         if video in failed:
             failures.append(VideoFailure(video, 0, "decode", "odd", "missing"))
@@ -79,8 +80,13 @@ def synthetic_store(
 
 
 def synthetic_tokens(
-    folder: Path, *, signal: float = 1.0, folds: int = 3, actors: int = 12
+    folder: Path,
+    *,
+    signal: float = 1.0,
+    folds: int = 3,
+    actors: int = 12,
+    shape: tuple[int, int, int, int, int] = SHAPE,
 ) -> tuple[LabelledTokens, list[Fold]]:
     manifest = synthetic_manifest(actors)
-    store = synthetic_store(folder, manifest, signal=signal)
+    store = synthetic_store(folder, manifest, signal=signal, shape=shape)
     return label_tokens(manifest, store, FoldsConfig(count=folds))

@@ -70,6 +70,7 @@ ROAD = (
     "schedules",
     "probe_results",
     "token_source",
+    "feeding",
     "prepared_source",
     "raw_source",
     "prediction",

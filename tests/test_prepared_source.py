@@ -19,22 +19,24 @@ def source() -> TensorTokens:
     return TensorTokens(torch.randn(9, 3, 20, 16, generator=generator).to(torch.float16), seed=1)
 
 
+@pytest.mark.parametrize("budget", [0, 10**6])
 @pytest.mark.parametrize("kept", ["all", "statistics", "nothing"])
-def test_batches_read_as_from_the_source_itself(kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_read_as_from_the_source_itself(kept: str, budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if kept != "all":
         monkeypatch.setattr(module, "_KEPT_BYTES", 0)
     if kept == "statistics":
         monkeypatch.setitem(readout_module._WHOLE_BYTES, "cpu", 0)
     tokens, queries = source(), torch.randn(3, 16)
-    prepared = PreparedSource(tokens, np.array([2, 3, 5, 7, 8]), CPU)
+    prepared = PreparedSource(tokens, np.array([2, 3, 5, 7, 8]), CPU, budget=budget)
+    parts = [ROWS[:3], ROWS[3:]]
     for epoch in (1, 2, 1, 3):
-        mine = readout(prepared.gather(ROWS, epoch), queries)
+        mine = torch.cat([readout(batch, queries) for batch in prepared.gather(parts, epoch)])
         torch.testing.assert_close(mine, readout(tokens.gather(ROWS, epoch), queries))
     for _ in range(2):
-        views, count = prepared.evaluation_views(ROWS)
-        assert count == 3 and len(views) == 12
+        given = list(prepared.evaluation_views(parts))
+        assert [(len(views), count) for views, count in given] == [(9, 3), (3, 3)]
         expected = readout(tokens.evaluation_views(ROWS).flatten(0, 1), queries)
-        torch.testing.assert_close(readout(views, queries), expected)
+        torch.testing.assert_close(torch.cat([readout(views, queries) for views, _ in given]), expected)
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -45,7 +47,7 @@ def test_views_to_train_on_are_those_that_an_epoch_may_draw(kept: bool, monkeypa
     queries = torch.randn(3, 16)
     for take, numbers in (("all", [0, 1, 2, 3]), ("augmented", [2, 3]), ("clean", [0, 1])):
         tokens = TensorTokens(values, passes=2, take=take)  # type: ignore[arg-type]
-        views, count = PreparedSource(tokens, ROWS, CPU).training_views(ROWS)
+        ((views, count),) = PreparedSource(tokens, ROWS, CPU).training_views([ROWS])
         assert count == len(numbers)
         expected = readout(values[ROWS][:, numbers].flatten(0, 1), queries)
         torch.testing.assert_close(readout(views, queries), expected)
@@ -62,11 +64,11 @@ def test_statistics_are_computed_once_per_view(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(module, "token_statistics", counted)
     prepared = PreparedSource(source(), np.arange(9), CPU)
-    prepared.evaluation_views(ROWS)
+    list(prepared.evaluation_views([ROWS]))
     assert calls == [12]
     for epoch in range(1, 5):  # whatever views these take, all of them are known
-        prepared.gather(ROWS[:3], epoch)
-    prepared.evaluation_views(ROWS[1:])
+        list(prepared.gather([ROWS[:3]], epoch))
+    list(prepared.evaluation_views([ROWS[1:]]))
     assert calls == [12]
-    prepared.gather(np.array([0, 7]), 1)
+    list(prepared.gather([np.array([0, 7])], 1))
     assert calls == [12, 2]

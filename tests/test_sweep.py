@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
+import ray
 
+from distributed.labelled_tokens import LabelledTokens
 from distributed.search import SearchConfig, derived_seed, read_packs
 from distributed.storage import Storage
 from distributed.sweep import FoldSearch, SweepConfig, run_sweep, trial_resources
-from distributed.training import TrainingConfig
+from distributed.training import ProbeSpec, TrainingConfig, train_pack
 from tests.synthetic import synthetic_tokens
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
@@ -98,3 +104,47 @@ def test_a_fold_that_cannot_be_searched_is_an_error_and_the_other_one_ends(tmp_p
     with pytest.raises(RuntimeError, match="1 of 2 folds"):
         sweep([broken, jobs[1]], SweepConfig(retries=0))
     assert sorted(read_packs(jobs[1].packs)) == [0, 1, 2]
+
+
+@ray.remote(num_cpus=1)
+class Worker:
+    """A process that trains as a trial does, and says what memory is its own, in bytes."""
+
+    def __init__(self) -> None:
+        importlib.import_module("distributed.sweep")  # with torch and Tune, as every trial's process
+
+    def own_memory(self) -> int:
+        gc.collect()
+        return int(psutil.Process().memory_full_info().uss)
+
+    def train(self, tokens: LabelledTokens, batch_size: int) -> int:
+        """Train one small pack on all videos; the most memory of its own at the end of an epoch."""
+        rows = np.arange(len(tokens.labels))
+        params = {"linear.dropout": 0.0, "batch_size": batch_size}
+        specs = [ProbeSpec(number, "linear", params, number) for number in range(2)]
+        self.reader = tokens.reader(0)  # stays mapped, as that of a trial does
+        seen: list[int] = []
+        train_pack(
+            self.reader,
+            tokens.labels,
+            rows,
+            rows,
+            specs,
+            TrainingConfig(epochs=2, rungs=()),
+            num_classes=3,
+            seed=0,
+            on_epoch=lambda *_: seen.append(self.own_memory()),
+        )
+        return max(seen)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 8, 16, 1280), (1, 1, 8, 8, 1280)], ids=["as mapped", "standardised"])
+def test_another_trial_on_a_node_costs_little_memory(shape: tuple[int, int, int, int, int], tmp_path: Path) -> None:
+    """Both map up to 94 MB of tokens; the second has its batches and what it keeps to itself, and nothing else."""
+    tokens, _ = synthetic_tokens(tmp_path, shape=shape)
+    workers = [Worker.remote() for _ in range(2)]  # type: ignore[attr-defined]
+    ray.get(workers[0].train.remote(tokens, 4))
+    idle = ray.get(workers[1].own_memory.remote())
+    assert ray.get(workers[1].train.remote(tokens, 4)) - idle < 50e6
+    for worker in workers:
+        ray.kill(worker)

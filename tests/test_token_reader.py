@@ -18,7 +18,7 @@ import torch
 from distributed.errors import UserError
 from distributed.storage import Storage
 from distributed.token_reader import TokenReader, local_copy
-from distributed.token_store import TokenRow, TokenStore
+from distributed.token_store import TokenRow, TokenStore, read_ipc
 from tests.s3_server import serve_s3
 from tests.small_road import files_of
 from tests.test_token_store import HEADER, make, tokens_of, write_parts
@@ -34,6 +34,19 @@ def test_tokens_come_back_in_the_order_of_the_ids(tmp_path: Path, dtype: str, pl
     assert str(tokens.dtype) == f"torch.{dtype}"
     expected = torch.stack([tokens_of(3), tokens_of(6)]).reshape(2, 18, 4)
     torch.testing.assert_close(tokens.float(), expected, rtol=places, atol=places)
+
+
+def test_videos_that_follow_each_other_are_read_where_they_are_mapped(tmp_path: Path) -> None:
+    store = make(tmp_path)
+    write_parts(store, [0, 1, 2, 3])
+    names = [row["video_id"] for name in store.shards.names() for row in read_ipc(store.shards, name)[0].to_pylist()]
+    reader = TokenReader(store, names)
+    mapped = {block.untyped_storage().data_ptr() for block in reader._blocks}
+    for rows, lies in ([1, 2], True), ([2], True), ([2, 1], False), ([0, 2], False), (range(len(names)), False):
+        tokens = reader.gather(np.array(rows))
+        assert (tokens.untyped_storage().data_ptr() in mapped) == lies, rows
+        expected = torch.stack([tokens_of(int(names[row][1:])) for row in rows]).reshape(-1, 18, 4)
+        torch.testing.assert_close(tokens.float(), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_views_are_drawn_by_epoch_and_video_alone(tmp_path: Path) -> None:
