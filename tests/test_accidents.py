@@ -132,7 +132,7 @@ def same_results(context: Context, finished_run: FinishedRun) -> None:
     expected = read_scored(finished_run.evaluation)
     assert files_of(store.shards) == files_of(finished_run.store.shards)
     assert records_of(context) == records_of(finished_run.context)
-    assert found.video_ids == expected.video_ids and found.scores == expected.scores
+    assert found.video_ids == expected.video_ids and found.scores() == expected.scores()
     assert found.predicted.tolist() == expected.predicted.tolist()
 
 
