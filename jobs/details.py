@@ -11,13 +11,14 @@ from distributed.search import Record
 from distributed.token_store import TokenStore
 from jobs.anchors import anchors_sections
 from jobs.context import Context
+from jobs.families import compared_families
 from jobs.full_video import full_video_records
 from jobs.insides import inside_sections
 from jobs.passes import passes_sections
+from jobs.results import results_folder
 from jobs.transfer import transfers
 from jobs.uncertainty import uncertainty_section
 from tracking.calibration_section import calibration_sections
-from tracking.families_section import families_sections
 from tracking.full_video_section import full_video_section
 from tracking.members_section import members_sections
 from tracking.report_parts import Section
@@ -32,7 +33,7 @@ def details(
         *anchors_sections(context, manifest, store, list(records)),
         *members_sections(records),
         *passes_sections(context, manifest, store, records, scored),
-        *families_sections(records),
+        *compared_families(results_folder(context, manifest, store), records),
         *further_sections(context, manifest, store, records),
         *calibration_sections(records),
         uncertainty_section(scored, manifest),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -11,9 +12,12 @@ from distributed.comparison import compare
 from distributed.errors import UserError
 from distributed.intervals import Score
 from distributed.scored_videos import read_families, read_records
+from distributed.search import Record
+from distributed.storage import Storage
 from jobs.compare import check_figure, evaluation_of, show_pairs
 from jobs.show import Format
-from tracking.families_section import families_text, unscored
+from tracking.families_section import families_sections, families_text, unscored
+from tracking.report_parts import Section
 
 SETTING = "evaluate.families=true"
 
@@ -47,3 +51,17 @@ def compare_families(
     show_pairs(compare(scored, score=score), console, warnings, form=form, figure=figure)
     if form is Format.TABLE:
         console.print(f"{name}: {families_text(records)}", markup=False, highlight=False)
+
+
+def compared_families(results: Storage, records: Sequence[Record]) -> list[Section]:
+    """The report's section on families with every pair of them, or with the reason why they cannot be compared."""
+    if not records or not all(record.get("families") for record in records):
+        return []
+    scored = read_families(results)
+    if len(scored) < 2:
+        return families_sections(records, why_none=f"{' and '.join(scored) or 'no family'} alone is scored")
+    try:
+        pairs = compare(scored)
+    except UserError as error:  # families that were scored in different folds may share too few actors
+        return families_sections(records, why_none=str(error))
+    return families_sections(records, [asdict(pair) for pair in pairs])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -55,4 +55,31 @@ def write_evaluation(results: Storage, videos: ScoredVideos) -> Storage:
         parquet.write_table(pa.table(columns), sink)
         results.write_bytes(f"fold-{fold}.parquet", sink.getvalue())
         results.write_json(f"fold-{fold}.json", {"fold": fold, "selection": part.selection})
+    return results
+
+
+def write_families(results: Storage, said: Mapping[str, ScoredVideos]) -> Storage:
+    """An evaluation whose folds have scored these families, each the videos that it has of a fold."""
+    write_evaluation(results, next(iter(said.values())))
+    folds = sorted({int(fold) for videos in said.values() for fold in videos.folds})
+    for fold in folds:
+        there = [name for name, videos in said.items() if fold in videos.folds]
+        scores = dict.fromkeys(("uar", "war", "macro_f1"), 0.5)
+        listed = [
+            {"family": name, "tried": 1, "trial": place, "inner_score": 0.5}
+            | ({"scores": scores, "reason": None} if name in there else {"scores": None, "reason": "none ended"})
+            for place, name in enumerate(said)
+        ]
+        record = {"fold": fold, "family": there[0], "selection": "nested", "families": listed}
+        results.write_json(f"fold-{fold}.json", record)
+        tables = []
+        for place, (name, videos) in enumerate(said.items()):
+            if name in there:
+                part = write_evaluation(results.child("one", name), videos).read_bytes(f"fold-{fold}.parquet")
+                table = parquet.read_table(pa.BufferReader(part))
+                table = table.append_column("role", pa.array(["family"] * len(table)))
+                tables.append(table.append_column("number", pa.array([place] * len(table))))
+        sink = pa.BufferOutputStream()
+        parquet.write_table(pa.concat_tables(tables), sink)
+        results.write_bytes(f"fold-{fold}-members.parquet", sink.getvalue())
     return results

@@ -13,13 +13,14 @@ import yaml
 from rich.console import Console
 
 from distributed.errors import UserError
-from distributed.scored_videos import read_families, read_scored
+from distributed.scored_videos import read_families, read_records, read_scored
 from distributed.storage import Storage
-from jobs.families import compare_families
+from jobs.families import compare_families, compared_families
 from jobs.results import results_folder
 from jobs.run import run_up_to
 from jobs.show import Format
 from tests.finished_run import FinishedRun, listen
+from tests.scored_world import scored, write_families
 
 
 def compared(*runs: str | Path, form: Format = Format.JSON) -> tuple[str, str]:
@@ -38,6 +39,22 @@ def test_a_run_of_one_family_has_nothing_to_compare(finished_run: FinishedRun, t
         Storage.at(folder).write_json(f"fold-{fold}.json", record)
     with pytest.raises(UserError, match=r"no family alone is scored; linear is not scored in fold 0.*training.rungs="):
         compared(folder)
+
+
+def test_the_report_has_the_pairs_of_the_command_or_says_why_not(tmp_path: Path) -> None:
+    linear = scored([[True, True, True, False]] * 6)
+    mlp = scored([[True, False, actor % 3 > 0, False] for actor in range(6)])
+    results = write_families(Storage.at(tmp_path / "both"), {"linear": linear, "mlp": mlp})
+    (section,) = compared_families(results, list(read_records(results).values()))
+    (row,) = json.loads(compared(tmp_path / "both")[0])
+    (told,) = section.tables[1].rows
+    assert section.figure is not None
+    assert (told[0], told[3], told[6]) == ("linear − mlp", f"{row['p']:.4f}", str(row["actors"]))
+
+    apart = {"linear": linear.only(np.flatnonzero(linear.folds == 0)), "mlp": mlp.only(np.flatnonzero(mlp.folds == 1))}
+    results = write_families(Storage.at(tmp_path / "apart"), apart)
+    (section,) = compared_families(results, list(read_records(results).values()))
+    assert section.figure is None and "0 videos of 0 actors in common" in section.texts[-1]
 
 
 @pytest.fixture
@@ -77,7 +94,8 @@ def test_families_of_one_search_are_compared_on_the_same_actors(two_families: Pa
     assert "Of each family, every fold scores the configuration with the best inner score" in text
     assert "corrected for 1 pair by Holm's procedure" in text
     report = results.child("report").read_bytes("report.md").decode()
-    assert "Probe families" in report and "linear" in report
+    assert "Probe families" in report and f"{row['first']} − {row['second']}" in report
+    assert results.child("report", "figures").exists("probe-families.png")
 
 
 def test_what_was_not_scored_names_the_command(finished_run: FinishedRun) -> None:

@@ -12,10 +12,10 @@ import pytest
 from pyarrow import parquet
 
 from distributed.errors import UserError
-from distributed.scored_videos import read_families, read_records, read_scored, without_passes
+from distributed.scored_videos import read_families, read_scored, without_passes
 from distributed.storage import Storage
 from tests.finished_run import FOLDS, FinishedRun
-from tests.scored_world import scored, write_evaluation
+from tests.scored_world import scored, write_evaluation, write_families
 
 VIDEOS = scored([[True] * 4, [True, False, True, False], [False] * 4, [True] * 4])
 
@@ -141,20 +141,8 @@ def test_a_family_that_a_fold_could_not_score_is_known_from_the_others(tmp_path:
     results = write_evaluation(Storage.at(tmp_path), VIDEOS)
     with pytest.raises(UserError, match="only the winner of fold 0 was scored there"):
         read_families(results)
-    said = {"linear": VIDEOS, "mlp": replace(VIDEOS, predicted=1 - VIDEOS.predicted)}
-    for fold, record in read_records(results).items():
-        there = [name for name in said if (name, fold) != ("mlp", 1)]
-        listed: list[dict[str, object]] = [{"family": name, "scores": {} if name in there else None} for name in said]
-        results.write_json(f"fold-{fold}.json", {**record, "families": listed})
-        tables = []
-        for number, name in enumerate(there):
-            part = write_evaluation(Storage.at(tmp_path / name), said[name]).read_bytes(f"fold-{fold}.parquet")
-            table = parquet.read_table(pa.BufferReader(part))
-            table = table.append_column("role", pa.array(["family"] * len(table)))
-            tables.append(table.append_column("number", pa.array([number] * len(table))))
-        sink = pa.BufferOutputStream()
-        parquet.write_table(pa.concat_tables(tables), sink)
-        results.write_bytes(f"fold-{fold}-members.parquet", sink.getvalue())
+    mlp = replace(VIDEOS, predicted=1 - VIDEOS.predicted).only(np.flatnonzero(VIDEOS.folds == 0))
+    write_families(results, {"linear": VIDEOS, "mlp": mlp})
     found = read_families(results)
     assert found["linear"].video_ids == VIDEOS.video_ids
     assert found["linear"].predicted.tolist() == VIDEOS.predicted.tolist()

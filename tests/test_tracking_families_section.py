@@ -41,6 +41,21 @@ def test_each_family_has_its_mean_over_the_folds_that_scored_it() -> None:
     assert families_text(FULL) == section.texts[0]
 
 
+def test_every_pair_stands_in_a_table_and_in_a_figure_or_the_reason_why_not() -> None:
+    pair = {"first": "linear", "second": "mlp", "score": "uar", "num_videos": 24, "num_actors": 6, "left_out": (0, 3)}
+    pair |= {"values": (0.55, 0.4), "difference": {"value": 0.15, "low": 0.05, "high": 0.25}}
+    pair |= {"p_value": 0.0312, "p_holm": 0.0624}
+    (section,) = families_sections(FULL, [pair])
+    assert list(section.tables[1].rows[0]) == [
+        *("linear − mlp", "55.0 − 40.0", "+15.0 (+5.0 to +25.0)", "0.0312", "0.0624", "24", "6", "0 and 3")
+    ]
+    assert section.figure is not None and "corrected for 1 pair by Holm" in section.texts[-1]
+    assert any("linear − mlp" in text.get_text() for axes in section.figure().axes for text in axes.get_yticklabels())
+    (without,) = families_sections(FULL, why_none="they share 2 actors")
+    assert without.figure is None and len(without.tables) == 2
+    assert without.texts[-1] == "Which differences are more than chance is not told: they share 2 actors."
+
+
 def test_what_was_not_asked_for_has_no_section() -> None:
     assert families_sections(FOLDS) == families_sections([]) == []
     assert families_sections([FULL[0], FOLDS[1]]) == []

@@ -1,25 +1,33 @@
 """The section of the report on probe families: the best configuration of each, scored beside the winners."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from tracking import records as rec
+from tracking.comparison import differences_figure, explanation, words
 from tracking.records import Record
 from tracking.report_parts import Column, Section, Table
 
 
-def families_sections(folds: Sequence[Record]) -> list[Section]:
-    """One section where every fold has scored its families, else none."""
+def families_sections(folds: Sequence[Record], pairs: Sequence[Record] = (), why_none: str = "") -> list[Section]:
+    """One section where every fold has scored its families, else none.
+
+    `pairs` of families as in tracking/comparison.py, or `why_none`: the reason why there are none.
+    """
     if not folds or not all(fold.get("families") for fold in folds):
         return []
     ordered = sorted(folds, key=lambda fold: int(fold["fold"]))
     texts = [
         families_text(ordered),
         "These are test scores, and for comparing families alone: the result of this report remains that of the "
-        "winners, whose family each fold chose by inner scores. `fersweep compare EXPERIMENT --families` says which "
-        "differences are more than chance.",
+        "winners, whose family each fold chose by inner scores.",
         *(f"{line[0].upper()}{line[1:]}." for line in unscored(ordered)),
+        *([explanation(len(pairs))] if pairs else []),
+        *([f"Which differences are more than chance is not told: {why_none}."] if why_none else []),
     ]
-    return [Section("Probe families", texts, tables=[_means(ordered), _each(ordered)])]
+    figure = partial(differences_figure, pairs) if pairs else None
+    tables = [_means(ordered), *([_pairs(pairs)] if pairs else []), _each(ordered)]
+    return [Section("Probe families", texts, figure=figure, tables=tables)]
 
 
 def families_text(folds: Sequence[Record]) -> str:
@@ -67,6 +75,12 @@ def _means(folds: Sequence[Record]) -> Table:
         won, tried = sum(fold["family"] == name for fold in folds), sum(one["tried"] for one in _of(folds, name))
         rows.append([name, str(len(scored)), str(won), str(tried), *means])
     return Table(columns, rows)
+
+
+def _pairs(pairs: Sequence[Record]) -> Table:
+    rows = [words(pair) for pair in pairs]
+    columns = [Column("families", "id"), *(Column(name, "n") for name in list(rows[0])[1:])]
+    return Table(columns, [list(row.values()) for row in rows], title="Every pair")
 
 
 def _each(folds: Sequence[Record]) -> Table:
