@@ -1,6 +1,11 @@
 """The table of families: every one keeps the protocol, and mistakes are named."""
 
 import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
 import typing
 from pathlib import Path
 
@@ -64,6 +69,57 @@ def test_a_declaration_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(mlp, "FAMILY", dataclasses.replace(mlp.FAMILY, name="perceptron"))
     with pytest.raises(TypeError, match=r"search_spaces\.mlp\.FAMILY must be a Family of the name mlp"):
         family_module._declared()
+
+
+USES_THE_NEW_FAMILY = """
+from pathlib import Path
+import numpy as np, pytest, search_spaces, torch
+from distributed.search import FoldStudy, SearchConfig
+from distributed.training import ProbeSpec, TensorTokens, TrainingConfig, train_pack
+from jobs.experiment import load_experiment
+from search_spaces.family import FAMILIES
+
+place = Path(search_spaces.__file__).parent.parent
+assert "bottleneck" in FAMILIES
+with pytest.raises(ValueError, match=r"botleneck, which is none of \\['attentive', 'bottleneck', "):
+    SearchConfig(families=("botleneck",))
+
+(place / "own.yaml").write_text(
+    "data: {format: ravdess, root: /data}\\nencoder: tiny\\n"
+    "search: {families: [bottleneck, linear], bottleneck: {width: [3, 5]}, configurations: 8, pack: 8, "
+    "optimisation: {lr: [0.01, 0.02], batch_size: [4]}}"
+)
+search = load_experiment(place / "own.yaml").search
+with pytest.raises(Exception, match="bottleneck.width.*greater than 0"):
+    load_experiment(place / "own.yaml", ["search.bottleneck.width=[0]"])
+params = FoldStudy(search, dim=16, seed=0).ask(0, {})
+mine = [one for one in params if one["family"] == "bottleneck"]
+assert 0 < len(mine) < 8 and {one["bottleneck.width"] for one in mine} <= {3, 5}
+
+labels, rows = np.arange(60) % 2, np.arange(60)
+noise = torch.randn(60, 4, 16, generator=torch.Generator().manual_seed(0))
+tokens = noise + 6 * torch.from_numpy(labels)[:, None, None] * torch.eye(16)[0]
+specs = [ProbeSpec(number, one["family"], one, number) for number, one in enumerate(params)]
+config = TrainingConfig(epochs=12, rungs=())
+results = train_pack(TensorTokens(tokens), labels, rows[:40], rows[40:], specs, config, num_classes=2, seed=0)
+assert all(one.state == "complete" for one in results)
+own = [one for one in results if one.spec.family == "bottleneck"]
+assert {len(one.state_dict["narrow.bias"]) for one in own} <= {3, 5} and max(one.score for one in own) > 0.8
+"""
+
+
+def test_the_file_that_the_docs_show_is_a_family_with_nothing_else_edited(tmp_path: Path) -> None:
+    """In a copy of all rooms: the list, messages, an experiment file, suggestions and a pack know it."""
+    root = Path(search_spaces.__file__).parent.parent
+    shown = re.findall(r"```python\n(.*?)```", (root / "docs/probes.md").read_text(), re.DOTALL)
+    (source,) = (text for text in shown if "FAMILY = " in text)
+    for room in ("search_spaces", "distributed", "tracking", "jobs"):
+        shutil.copytree(root / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "search_spaces/bottleneck.py").write_text(source)
+    (tmp_path / "use.py").write_text(USES_THE_NEW_FAMILY)
+    command, env = [sys.executable, "use.py"], {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True)
+    assert ended.returncode == 0, ended.stderr.decode()
 
 
 def test_unknown_family_is_named() -> None:
