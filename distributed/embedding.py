@@ -208,9 +208,9 @@ def encoder_pool(config: EmbeddingConfig, num_parts: int) -> dict[str, Any]:
 
 
 def num_encoders(config: EmbeddingConfig, num_parts: int) -> int:
-    """How many encoders work on so many parts: as set or, by default, as the GPUs or CPUs have room for."""
+    """How many encoders work on so many parts, never more: as set or, by default, as the GPUs or CPUs have room for."""
     room, _ = encoder_room(config.encoder_cpus, config.encoder_gpus, decode_cpus(config))
-    return config.encoders or max(1, min(room, num_parts))
+    return max(1, min(config.encoders or room, num_parts))
 
 
 def decode_cpus(config: EmbeddingConfig) -> float:

@@ -13,8 +13,6 @@ import torch
 from distributed.decoding import DecodedVideo, Decoder
 from distributed.embedding import EmbeddingProgress, check_room, embed
 from distributed.encoders import load_encoder
-from distributed.encoders.vjepa import VisionTransformer
-from distributed.encoders.weights import write_weights
 from distributed.errors import UserError
 from distributed.pooling import pool_tokens
 from distributed.token_reader import TokenReader
@@ -144,19 +142,6 @@ def test_bad_videos_are_rows_and_too_many_stop_the_run_until_they_are_mended(
     assert files_of(mended.shards) == files_of(whole.shards)
 
 
-@pytest.mark.usefixtures("shared_ray")
-def test_tokens_that_are_not_finite_are_a_failure_not_a_poisoned_store(tmp_path: Path, write_video: WriteVideo) -> None:
-    """Weights that are finite, and whose tokens are too large for float16 but not for bfloat16."""
-    experiment = write_experiment(tmp_path, write_faces(tmp_path / "videos", write_video, actors=range(1, 2)))
-    model = VisionTransformer(32, 1, 2, resolution=32)
-    torch.nn.init.constant_(model.norm.weight, 1e6)
-    write_weights(tmp_path / "tiny.safetensors", model)
-    store = run_embedding(experiment, "data.max_failures=1")
-    assert len(store.failures()) == 8
-    assert all(f.stage == "encode" and "tokens.dtype to bfloat16" in f.reason for f in store.failures())
-    assert run_embedding(experiment, "tokens.dtype=bfloat16").failures() == []
-
-
 def test_the_size_is_predicted_and_refused_when_the_disk_is_too_small(tmp_path: Path, write_video: WriteVideo) -> None:
     experiment = write_experiment(tmp_path, write_faces(tmp_path / "videos", write_video, actors=FEW))
     context = open_context(experiment)
@@ -173,16 +158,16 @@ def test_the_size_is_predicted_and_refused_when_the_disk_is_too_small(tmp_path: 
 @pytest.mark.usefixtures("shared_ray")
 def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, write_video: WriteVideo) -> None:
     """SIGKILL of the driver once some parts are written; the second run keeps those parts and adds the others."""
-    videos = write_faces(tmp_path / "videos", write_video, actors=range(1, 13))
+    videos = write_faces(tmp_path / "videos", write_video, actors=range(1, 5))
     experiment = write_experiment(tmp_path, videos, embedding={"videos_per_task": 1})
     context = open_context(experiment)
     manifest, store = open_store(context)
     index(context)
-    kill_when(fersweep("embed", experiment), lambda: len(store.waiting_parts()) >= 5)
+    kill_when(fersweep("embed", experiment), lambda: len(store.waiting_parts()) >= 3)
     folder = store.storage.local_path
     assert folder is not None
     done = {file: file.stat().st_mtime_ns for file in folder.glob("parts/part-*")}
-    assert 5 <= len(done) < store.header.num_parts and not store.complete
+    assert 3 <= len(done) < store.header.num_parts and not store.complete
 
     ages: dict[Path, int] = {}
 

@@ -171,6 +171,20 @@ def test_a_video_fails_once_however_many_passes_it_has(experiment: Path, tmp_pat
     assert len(failures) == 8 and {failure.stage for failure in failures} == {"encode"}
 
 
+def test_tokens_that_float16_cannot_hold_are_failures_and_bfloat16_keeps_them(experiment: Path, tmp_path: Path) -> None:
+    """Weights that are finite, and whose tokens are too large for float16 but not for bfloat16."""
+    model = VisionTransformer(32, 1, 2, resolution=32)
+    torch.nn.init.constant_(model.norm.weight, 1e6)
+    write_weights(experiment.parent / "tiny.safetensors", model)
+    with pytest.raises(UserError, match="8 of 8 videos have no tokens"):
+        with_passes(experiment, tmp_path / "float16")
+    failures = TokenStore.open(Storage.at(tmp_path / "float16")).failures()
+    assert len(failures) == 8
+    assert all(f.stage == "encode" and "tokens.dtype to bfloat16" in f.reason for f in failures)
+    store, tokens = with_passes(experiment, tmp_path / "bfloat16", "tokens.dtype=bfloat16")
+    assert store.failures() == [] and tokens.evaluation_views(np.arange(8)).abs().max() > 65504  # float16's largest
+
+
 def test_other_passes_are_another_store(experiment: Path, tmp_path: Path) -> None:
     plain, _ = with_passes(experiment, tmp_path / "plain")
     assert plain.storage.read_json("store.json")["view_settings"] == {"crops": 1}
