@@ -112,6 +112,10 @@ class Storage:
         files = [info for info in infos if info.type == fs.FileType.File]
         return {f.base_name: f"{f.size}:{f.mtime_ns}" for f in files if not f.base_name.startswith(".writing-")}
 
+    def total_bytes(self) -> int:
+        """The size of all files in the folder."""
+        return sum(int(state.partition(":")[0]) for state in self.states().values())
+
     def read_bytes(self, name: str) -> bytes:
         filesystem, path = self._path(name)
         with self.naming(name), filesystem.open_input_stream(path) as stream:
@@ -169,7 +173,9 @@ def _upload(filesystem: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> No
 
 def _fix(error: str) -> str:
     """What helps against an error of an object store, by the words of pyarrow's clients."""
-    text = error.upper()
+    # What stands before is the client's, with names of buckets and objects, which may hold any word.
+    before, mark, told = error.partition("AWS Error")
+    text = (told if mark else before).upper()
     if "NETWORK_CONNECTION" in text or "CONNECT" in text or "TIMEOUT" in text:
         return "check that its endpoint (AWS_ENDPOINT_URL, or endpoint_override in the address) answers from here"
     if any(word in text for word in ("ACCESS_DENIED", "ACCESS_KEY", "SIGNATURE", "CREDENTIAL", "FORBIDDEN", "TOKEN")):

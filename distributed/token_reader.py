@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -101,23 +102,38 @@ def local_copy(storage: Storage) -> Storage:
     """The storage itself when it is on this machine's disk, else a copy of its shards, made once per node.
 
     Trials that start together wait for the first one's copy. It gets its name when it is whole: what a killed process
-    has left is made anew.
+    has left is made anew. A mended video makes other shards of a store: they are copied, and the old copy goes.
+
+    Raises:
+        UserError: this machine's folder for temporary files has no room for them.
     """
     if storage.local_path is not None:
         return storage
-    key = hashlib.sha256(storage.uri.encode() + storage.read_bytes(HEADER)).hexdigest()[:16]
-    target = Path(tempfile.gettempdir()) / f"fersweep-{os.getuid()}" / key
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with target.with_suffix(".lock").open("w") as lock:
+    shards = json.dumps(storage.child("shards").states(), sort_keys=True).encode()
+    state = hashlib.sha256(storage.read_bytes(HEADER) + shards).hexdigest()[:16]
+    place = hashlib.sha256(storage.uri.encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"fersweep-{os.getuid()}" / place
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target = folder / state
+    with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # it falls with its process
         if not target.exists():
+            for old in folder.iterdir():  # whoever reads it has mapped it already
+                if old.is_dir():
+                    shutil.rmtree(old)
             _copy_shards(storage, target)
     return Storage.at(target)
 
 
 def _copy_shards(storage: Storage, target: Path) -> None:
+    needed = storage.child("shards").total_bytes()
+    free = shutil.disk_usage(target.parent).free
+    if needed > free:
+        raise UserError(
+            f"{target.parent}: the tokens of {storage.uri} take {needed / 1e9:.1f} GB, and this machine has "
+            f"{free / 1e9:.1f} GB free there; let TMPDIR name a folder on a larger disk"
+        )
     part = target.with_suffix(".copying")
-    shutil.rmtree(part, ignore_errors=True)
     shards = part / "shards"
     shards.mkdir(parents=True)
     source, root = fs.FileSystem.from_uri(storage.child("shards").uri)

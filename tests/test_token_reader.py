@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -145,16 +146,27 @@ def test_a_store_elsewhere_is_copied_once_per_node_and_never_by_half(
         process.kill()
         process.wait()
         server.slow_s = 0.0
-        assert list(tmp_path.glob("fersweep-*/*.copying")) != []
+        assert list(tmp_path.glob("fersweep-*/*/*.copying")) != []
 
         server.requests.clear()
         with ThreadPoolExecutor(4) as threads:
             places = list(threads.map(local_copy, [store.storage] * 4))
-        assert len(set(places)) == 1 and list(tmp_path.glob("fersweep-*/*.copying")) == []
+        assert len(set(places)) == 1 and list(tmp_path.glob("fersweep-*/*/*.copying")) == []
         read = server.gets("/shards/")
         assert sorted(set(read)) == sorted(read) and len(read) == store.header.num_shards
         assert files_of(places[0].child("shards")) == files_of(local.shards) != {}
         server.requests.clear()
         reader = TokenReader(store, ["v6", "v0"])
         assert server.gets("/shards/") == []
+
+        first = store.shards.names()[0]  # as when a video that had failed was mended: another shard, the same header
+        store.shards.write_bytes(first, store.shards.read_bytes(store.shards.names()[1]))
+        again = local_copy(store.storage)
+        assert again != places[0] and files_of(again.child("shards")) == files_of(store.shards)
+        assert not Path(places[0].uri).exists(), "one copy of a store is kept"
+
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
+        store.shards.write_bytes(first, b"")
+        with pytest.raises(UserError, match=r"the tokens of s3://.* let TMPDIR name a folder on a larger disk"):
+            local_copy(store.storage)
     assert reader.gather(np.array([0])).shape == (1, 18, 4)  # from the copy: the server is gone
