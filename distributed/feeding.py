@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from distributed.token_source import Rows, TokenSource
+from distributed.view_draws import Batch, every_view
 
-Batch = tuple[Rows, Rows]  # the numbers of videos, and of the view of each
 A = TypeVar("A")
 T = TypeVar("T")
 # Of the memory that is free on a device, what a training may keep of its tokens.
@@ -42,11 +42,6 @@ def batch_size(tokens: TokenSource, device: torch.device) -> int:
 def cut(rows: Rows, length: int) -> list[Rows]:
     """The rows in parts of so many."""
     return [rows[start : start + length] for start in range(0, len(rows), length)]
-
-
-def every_view(rows: Rows, numbers: Rows) -> Batch:
-    """The views of these numbers of each video, one video after the other."""
-    return np.repeat(rows, len(numbers)), np.tile(numbers, len(rows))
 
 
 def one_ahead(load: Callable[[int, A], T], batches: Iterable[A]) -> Iterator[T]:

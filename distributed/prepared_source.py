@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distributed.feeding import Batch, DeviceTokens, every_view
+from distributed.feeding import DeviceTokens
 from distributed.readout import PreparedTokens, TokenStatistics, is_small, prepare, standardise, token_statistics
 from distributed.token_source import Rows, TokenSource
+from distributed.view_draws import Batch, every_view
 
 # Standardised tokens of all videos of a training that are kept as a whole, in bytes: every trial has its own.
 _KEPT_BYTES = 24 * 2**20

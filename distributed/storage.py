@@ -112,10 +112,6 @@ class Storage:
         files = [info for info in infos if info.type == fs.FileType.File]
         return {f.base_name: f"{f.size}:{f.mtime_ns}" for f in files if not f.base_name.startswith(".writing-")}
 
-    def total_bytes(self) -> int:
-        """The size of all files in the folder."""
-        return sum(int(state.partition(":")[0]) for state in self.states().values())
-
     def read_bytes(self, name: str) -> bytes:
         filesystem, path = self._path(name)
         with self.naming(name), filesystem.open_input_stream(path) as stream:

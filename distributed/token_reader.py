@@ -78,16 +78,11 @@ class TokenReader(DrawnTokens):
         return places
 
     def read(self, rows: Rows, views: Rows) -> torch.Tensor:
-        """The view of each video whose number is given, `[B, N, D]` in the store's own type."""
-        return self._read(self._places[rows, views]).reshape(len(rows), *self.shape)
+        """The view of each video whose number is given, `[B, N, D]` in the store's own type.
 
-    def evaluation_views(self, rows: Rows) -> torch.Tensor:
-        """All clean views of each video, `[B, V, N, D]` in the store's own type."""
-        clean = self._draws.clean
-        return self._read(self._places[rows, :clean].reshape(-1, 2)).reshape(len(rows), clean, *self.shape)
-
-    def _read(self, places: Rows) -> torch.Tensor:
-        """The rows at these places; those that follow each other in a shard as they are mapped, never to be written."""
+        Those that follow each other in a shard come as they are mapped, never to be written.
+        """
+        places = self._places[rows, views]
         if len(places) and (np.diff(places, axis=0) == (0, 1)).all():
             shard, row = places[0].tolist()
             lying: torch.Tensor = self._blocks[shard][row : row + len(places)].view(-1, *self.shape)
@@ -109,8 +104,9 @@ def local_copy(storage: Storage) -> Storage:
     """
     if storage.local_path is not None:
         return storage
-    shards = json.dumps(storage.child("shards").states(), sort_keys=True).encode()
-    state = hashlib.sha256(storage.read_bytes(HEADER) + shards).hexdigest()[:16]
+    shards = storage.child("shards").states()
+    known = storage.read_bytes(HEADER) + json.dumps(shards, sort_keys=True).encode()
+    state = hashlib.sha256(known).hexdigest()[:16]
     place = hashlib.sha256(storage.uri.encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"fersweep-{os.getuid()}" / place
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -121,12 +117,11 @@ def local_copy(storage: Storage) -> Storage:
             for old in folder.iterdir():  # whoever reads it has mapped it already
                 if old.is_dir():
                     shutil.rmtree(old)
-            _copy_shards(storage, target)
+            _copy_shards(storage, target, sum(int(one.partition(":")[0]) for one in shards.values()))
     return Storage.at(target)
 
 
-def _copy_shards(storage: Storage, target: Path) -> None:
-    needed = storage.child("shards").total_bytes()
+def _copy_shards(storage: Storage, target: Path, needed: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if needed > free:
         raise UserError(

@@ -73,7 +73,3 @@ class TensorTokens(DrawnTokens):
     def read(self, rows: Rows, views: Rows) -> Tensor:
         """[B, N, D]: the view of each video whose number is given."""
         return self._tokens[torch.from_numpy(rows), torch.from_numpy(views)]
-
-    def evaluation_views(self, rows: Rows) -> Tensor:
-        """[B, V, N, D]: all clean views of each video."""
-        return self._tokens[torch.from_numpy(rows), : self._draws.clean]

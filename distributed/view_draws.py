@@ -13,6 +13,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 Rows = npt.NDArray[np.int64]
+Batch = tuple[Rows, Rows]  # the numbers of videos, and of the view of each
 TrainingViews = Literal["all", "augmented", "clean"]
 TRAINING_VIEWS: tuple[TrainingViews, ...] = ("all", "augmented", "clean")
 
@@ -70,6 +71,11 @@ class ViewDraws:
         return np.where(pass_of < self.passes, self.clean + pass_of, clean)
 
 
+def every_view(rows: Rows, numbers: Rows) -> Batch:
+    """The views of these numbers of each video, one video after the other."""
+    return np.repeat(rows, len(numbers)), np.tile(numbers, len(rows))
+
+
 class DrawnTokens(ABC):
     """Tokens of numbered videos in numbered views, of which an epoch reads those that `draws` draws."""
 
@@ -102,3 +108,8 @@ class DrawnTokens(ABC):
     def gather(self, rows: Rows, epoch: int | None = None) -> Tensor:
         """[B, N, D]: the view of each video that `views_of` draws."""
         return self.read(rows, self.views_of(rows, epoch))
+
+    def evaluation_views(self, rows: Rows) -> Tensor:
+        """[B, V, N, D]: all clean views of each video."""
+        found = self.read(*every_view(rows, np.arange(self.num_clean)))
+        return found.view(len(rows), self.num_clean, *found.shape[1:])

@@ -138,6 +138,7 @@ class Worker:
         return max(seen)
 
 
+@pytest.mark.soak  # near its bound: what the allocator gives back differs from run to run
 @pytest.mark.parametrize("shape", [(2, 2, 8, 16, 1280), (1, 1, 8, 8, 1280)], ids=["as mapped", "standardised"])
 def test_another_trial_on_a_node_costs_little_memory(shape: tuple[int, int, int, int, int], tmp_path: Path) -> None:
     """Both map up to 94 MB of tokens; the second has its batches and what it keeps to itself, and nothing else."""
