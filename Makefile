@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Processes that share the tests, each with a Ray of its own: half of their time is waiting for other processes.
+TESTERS ?= 2
 
 .PHONY: setup system system-if-possible demo test lint types unit soak clean
 
@@ -36,7 +38,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" -n $(TESTERS) --dist loadgroup --no-loadscope-reorder
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak

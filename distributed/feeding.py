@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distributed.batch_memory import BatchMemory
 from distributed.token_source import Rows, TokenSource
 from distributed.view_draws import Batch, every_view
 
@@ -89,7 +90,10 @@ class _PinnedCopies:
 
 
 class DeviceTokens:
-    """The tokens of some videos on a device, batch by batch; `budget` is what may be kept there, in bytes."""
+    """The tokens of some videos on a device, batch by batch; `budget` is what may be kept there, in bytes.
+
+    Off a GPU a batch lasts until the next one is asked for.
+    """
 
     def __init__(self, tokens: TokenSource, rows: Rows, device: torch.device, *, budget: int = 0) -> None:
         self._tokens, self._device, self._budget = tokens, device, budget
@@ -97,6 +101,7 @@ class DeviceTokens:
         self._place = np.full(tokens.num_videos, -1, np.int64)
         self._place[self._rows] = np.arange(len(self._rows))
         self._kept: Tensor | None = None
+        self._memory = BatchMemory()
         self._copies = _PinnedCopies(device) if device.type == "cuda" else None
 
     @property
@@ -125,7 +130,7 @@ class DeviceTokens:
     def _streamed(self, batches: Sequence[Batch]) -> Iterator[Tensor]:
         copies = self._copies
         if copies is None:
-            yield from (self._tokens.read(*batch).to(self._device) for batch in batches)
+            yield from (self._tokens.read(*batch, self._memory).to(self._device) for batch in batches)
         else:
             for started in one_ahead(lambda number, batch: copies.start(number, self._tokens.read(*batch)), batches):
                 yield copies.take(*started)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distributed.batch_memory import BatchMemory
 from distributed.feeding import DeviceTokens
 from distributed.readout import PreparedTokens, TokenStatistics, is_small, prepare, standardise, token_statistics
 from distributed.token_source import Rows, TokenSource
@@ -26,6 +27,7 @@ class PreparedSource:
     """A source whose batches come prepared, on a device; `rows` are all the videos that will be asked for.
 
     `budget`: the bytes of tokens that may be kept on the device as they are.
+    Off a GPU a batch lasts until the next one is asked for.
     """
 
     def __init__(self, tokens: TokenSource, rows: Rows, device: torch.device, *, budget: int = 0) -> None:
@@ -34,6 +36,7 @@ class PreparedSource:
         self._place = np.full(tokens.num_videos, -1, np.int64)
         rows = np.unique(rows)
         self._place[rows] = np.arange(len(rows))
+        self._memory = BatchMemory()
         self._kept = self._keep(rows)
         # Mean and deviation of every token of a view, made when they are first needed, and which are there.
         self._table = (len(rows), tokens.num_views, 2, tokens.shape[0])
@@ -81,7 +84,9 @@ class PreparedSource:
             yield PreparedTokens(self._kept.flatten(0, 1).index_select(0, flat), None)
 
     def _prepared(self, values: Tensor, rows: Rows, views: Rows) -> PreparedTokens:
-        if is_small(values) or not self._remembers:
+        if is_small(values):
+            return PreparedTokens(standardise(values, self._memory), None)
+        if not self._remembers:
             return prepare(values)
         if self._statistics is None:
             self._statistics = torch.zeros(self._table, device=self._device)

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distributed.batch_memory import BatchMemory
 from distributed.products import Rows, common_part, enters_as_it_is, mixture, narrowed, operand
 
 EPS = 1e-5
@@ -99,9 +100,16 @@ def _statistics(tokens: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.rsqrt(variance + EPS)
 
 
-def standardise(tokens: Tensor) -> Tensor:
-    """Tokens [B, N, D] of any floating type, each standardised over D; float32, or float64 of float64."""
-    return F.layer_norm(tokens.to(_wide_type(tokens)), tokens.shape[-1:], eps=EPS)
+def standardise(tokens: Tensor, memory: BatchMemory | None = None) -> Tensor:
+    """Tokens [B, N, D] of any floating type, each standardised over D; float32, or float64 of float64.
+
+    In `memory`, if it is given and the tokens are on the CPU as it is.
+    """
+    if memory is None or tokens.device.type != "cpu":
+        return F.layer_norm(tokens.to(_wide_type(tokens)), tokens.shape[-1:], eps=EPS)
+    values = memory.take(tokens.shape, _wide_type(tokens)).copy_(tokens)
+    variance, mean = torch.var_mean(values, dim=-1, correction=0, keepdim=True)
+    return values.sub_(mean).mul_(variance.add_(EPS).rsqrt_())
 
 
 def is_small(tokens: Tensor) -> bool:

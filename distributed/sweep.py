@@ -38,15 +38,6 @@ from distributed.search import (
 from distributed.storage import Storage
 from distributed.training import ProbeSpec, TrainingConfig, probe_record, train_pack
 
-# Of the processes that search a fold and of their trials, which inherit them. glibc raises the size from which memory
-# goes back to the system by itself whenever such memory was freed, and then keeps what batches of tokens were in: up to
-# 80 MB a trial, measured. A size that is set stays.
-PROCESS_SETTINGS = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
-}
-
 
 class SweepConfig(BaseModel):
     """What a trial may use. Unset, the folds share the machine or the cluster evenly."""
@@ -160,7 +151,10 @@ def trial_resources(config: SweepConfig, num_folds: int, *, side_by_side: bool =
     return trial_share(at_once, config.cpus_per_trial, config.gpus_per_trial, side_by_side=side_by_side)
 
 
-@ray.remote(num_cpus=0, runtime_env={"env_vars": PROCESS_SETTINGS})  # type: ignore[untyped-decorator]
+@ray.remote(
+    num_cpus=0,
+    runtime_env={"env_vars": {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}},
+)  # type: ignore[untyped-decorator]
 def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, float]) -> None:
     """A process of its own, since Tuners in threads of one process disturb each other."""
     # Tune gives trials the AWS keys of this process as a setting, and Ray writes settings to its logs. Nodes have

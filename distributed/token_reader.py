@@ -18,6 +18,7 @@ import pyarrow as pa
 import torch
 from pyarrow import fs
 
+from distributed.batch_memory import BatchMemory
 from distributed.errors import UserError
 from distributed.storage import Storage
 from distributed.token_store import HEADER, StoreHeader, TokenStore, read_ipc
@@ -77,17 +78,18 @@ class TokenReader(DrawnTokens):
             )
         return places
 
-    def read(self, rows: Rows, views: Rows) -> torch.Tensor:
+    def read(self, rows: Rows, views: Rows, memory: BatchMemory | None = None) -> torch.Tensor:
         """The view of each video whose number is given, `[B, N, D]` in the store's own type.
 
-        Those that follow each other in a shard come as they are mapped, never to be written.
+        Those that follow each other in a shard come as they are mapped, never to be written; others are copied, to
+        `memory` where it is given.
         """
         places = self._places[rows, views]
         if len(places) and (np.diff(places, axis=0) == (0, 1)).all():
             shard, row = places[0].tolist()
             lying: torch.Tensor = self._blocks[shard][row : row + len(places)].view(-1, *self.shape)
             return lying
-        out = torch.empty((len(places), *self.shape), dtype=self._blocks[0].dtype)
+        out = (memory or BatchMemory()).take((len(places), *self.shape), self._blocks[0].dtype)
         for index, (shard, row) in enumerate(places.tolist()):
             out[index] = self._blocks[shard][row].view(self.shape)
         return out

@@ -5,6 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from distributed.batch_memory import BatchMemory
 from distributed.view_draws import DrawnTokens, Rows, TrainingViews, ViewDraws
 from search_spaces.probe import TokenGrid
 
@@ -38,8 +39,8 @@ class TokenSource(Protocol):
     def drawn_views(self) -> Rows:
         """Numbers of the views that training may draw, int64[n]."""
 
-    def read(self, rows: Rows, views: Rows) -> Tensor:
-        """[B, N, D]: the view of each video whose number is given."""
+    def read(self, rows: Rows, views: Rows, memory: BatchMemory | None = None) -> Tensor:
+        """[B, N, D]: the view of each video whose number is given; in `memory`, where they have to be copied."""
 
     def views_of(self, rows: Rows, epoch: int | None) -> Rows:
         """int64[B]: the number of the view of each video that is trained on in an epoch."""
@@ -70,6 +71,6 @@ class TensorTokens(DrawnTokens):
         clean = self._tokens.shape[1] - passes
         super().__init__(ViewDraws(seed, self.num_videos, clean=clean, passes=passes, take=take))
 
-    def read(self, rows: Rows, views: Rows) -> Tensor:
-        """[B, N, D]: the view of each video whose number is given."""
+    def read(self, rows: Rows, views: Rows, memory: BatchMemory | None = None) -> Tensor:
+        """[B, N, D]: the view of each video whose number is given, in memory of their own."""
         return self._tokens[torch.from_numpy(rows), torch.from_numpy(views)]

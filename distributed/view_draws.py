@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from distributed.batch_memory import BatchMemory
+
 Rows = npt.NDArray[np.int64]
 Batch = tuple[Rows, Rows]  # the numbers of videos, and of the view of each
 TrainingViews = Literal["all", "augmented", "clean"]
@@ -98,8 +100,8 @@ class DrawnTokens(ABC):
         return self._draws.drawn
 
     @abstractmethod
-    def read(self, rows: Rows, views: Rows) -> Tensor:
-        """[B, N, D], as they are kept: the view of each video whose number is given."""
+    def read(self, rows: Rows, views: Rows, memory: BatchMemory | None = None) -> Tensor:
+        """[B, N, D], as they are kept: the view of each video whose number is given; copied to `memory`, if at all."""
 
     def views_of(self, rows: Rows, epoch: int | None = None) -> Rows:
         """int64[B]: the number of the view of each video that is trained on in an epoch; without one the first."""

@@ -50,6 +50,7 @@ ROAD = (
     "pooling",
     "video_failures",
     "token_store",
+    "batch_memory",
     "view_draws",
     "token_reader",
     "embedding_progress",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from distributed.batch_memory import BatchMemory
 from distributed.feeding import DeviceTokens, one_ahead, room
 from distributed.token_source import Rows, TensorTokens
 
@@ -20,9 +21,9 @@ class Counted(TensorTokens):
 
     reads = 0
 
-    def read(self, rows: Rows, views: Rows) -> torch.Tensor:
+    def read(self, rows: Rows, views: Rows, memory: BatchMemory | None = None) -> torch.Tensor:
         self.reads += len(rows)
-        return super().read(rows, views)
+        return super().read(rows, views, memory)
 
 
 def source() -> Counted:

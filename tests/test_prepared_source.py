@@ -33,10 +33,10 @@ def test_batches_read_as_from_the_source_itself(kept: str, budget: int, monkeypa
         mine = torch.cat([readout(batch, queries) for batch in prepared.gather(parts, epoch)])
         torch.testing.assert_close(mine, readout(tokens.gather(ROWS, epoch), queries))
     for _ in range(2):
-        given = list(prepared.evaluation_views(parts))
-        assert [(len(views), count) for views, count in given] == [(9, 3), (3, 3)]
+        given = [(len(views), count, readout(views, queries)) for views, count in prepared.evaluation_views(parts)]
+        assert [(length, count) for length, count, _ in given] == [(9, 3), (3, 3)]
         expected = readout(tokens.evaluation_views(ROWS).flatten(0, 1), queries)
-        torch.testing.assert_close(torch.cat([readout(views, queries) for views, _ in given]), expected)
+        torch.testing.assert_close(torch.cat([read for *_, read in given]), expected)
 
 
 @pytest.mark.parametrize("kept", [True, False])
