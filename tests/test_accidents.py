@@ -27,6 +27,7 @@ from tests.accidents import small_disk
 from tests.conftest import WriteVideo
 from tests.finished_run import listen, mlflow_runs, said
 from tests.raylets import add, lose, start_raylets, works_on
+from tests.silent_endpoint import Asking, ask_silence
 from tests.small_road import fersweep, files_of, finish, kill_when, write_experiment, write_faces
 from tests.test_jobs_sweep import records_of
 
@@ -75,6 +76,13 @@ def cluster() -> Iterator[Cluster]:
     with start_raylets(head_cpus=0) as found:
         add(found)
         yield found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silence() -> Iterator[Asking]:
+    """Asked while the other tests run: the client tries for a minute or two."""
+    with ask_silence() as asking:
+        yield asking
 
 
 @dataclass(frozen=True)
@@ -214,6 +222,12 @@ def test_a_disk_that_fills_up(undisturbed: Undisturbed, tmp_path: Path, stage: s
         after = work.done(workspace)
         assert {file: after[file] for file in done} == done
         undisturbed.check(context, stage)
+
+
+def test_a_store_that_takes_connections_and_never_answers(silence: Asking) -> None:
+    seconds, text = silence.answer(timeout_s=180)
+    assert seconds < 180 and text.startswith("s3://faces/ws/a: ")
+    assert "check that its endpoint (AWS_ENDPOINT_URL, or endpoint_override in the address) answers" in text
 
 
 @pytest.mark.soak
