@@ -91,7 +91,7 @@ class Storage:
             self.check_bucket()
             raise
         except OSError as error:
-            if not self._is_elsewhere:
+            if not self._is_elsewhere or error.errno == errno.ENOSPC:  # of a disk here: a copy's
                 raise
             place = self.child(name).uri if name else self.uri
             raise UserError(f"{place}: {' '.join(str(error).split())}; {_fix(str(error))}") from error

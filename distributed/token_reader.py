@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -123,10 +124,7 @@ def local_copy(storage: Storage) -> Storage:
 def _copy_shards(storage: Storage, target: Path, needed: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if needed > free:
-        raise UserError(
-            f"{target.parent}: the tokens of {storage.uri} take {needed / 1e9:.1f} GB, and this machine has "
-            f"{free / 1e9:.1f} GB free there; let TMPDIR name a folder on a larger disk"
-        )
+        raise _no_room(storage, target, needed, f"{free / 1e9:.1f} GB")
     part = target.with_suffix(".copying")
     shards = part / "shards"
     shards.mkdir(parents=True)
@@ -135,8 +133,19 @@ def _copy_shards(storage: Storage, target: Path, needed: int) -> None:
         with storage.naming("shards"):
             fs.copy_files(root, str(shards), source_filesystem=source, destination_filesystem=fs.LocalFileSystem())
         part.rename(target)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:  # others write there too
+            raise _no_room(storage, target, needed, "less") from error
+        raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _no_room(storage: Storage, target: Path, needed: int, free: str) -> UserError:
+    return UserError(
+        f"{target.parent}: the tokens of {storage.uri} take {needed / 1e9:.1f} GB, and this machine has {free} free "
+        "there; let TMPDIR name a folder on a larger disk"
+    )
 
 
 def _tensor(table: pa.Table, header: StoreHeader) -> torch.Tensor:
