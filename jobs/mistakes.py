@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,9 @@ def explain(kind: type[BaseException] | None, error: BaseException | None, trace
         sys.exit(_complain(str(error), 2))
     if isinstance(error, SystemExit) and error.code in _ENDINGS:
         _complain(f"{_ENDINGS[error.code]}; {_GOES_ON}", error.code)
+        if error.code == 128 + signal.SIGTERM:
+            sys.stdout.flush()
+            os._exit(error.code)  # at an ordinary end Python waits for threads, and one may wait for a silent server
     elif (where := _full_disk(error)) is not None:
         sys.exit(_complain(f"{where}; free some, or set workspace to a larger one; {_GOES_ON}", 2))
 
