@@ -25,20 +25,20 @@ from jobs.results import results_folder
 from jobs.run import run_stage, run_up_to
 from tests.accidents import small_disk
 from tests.conftest import WriteVideo
-from tests.finished_run import listen, mlflow_runs, said
+from tests.finished_run import listen, mlflow_runs, said, write_csv_videos
 from tests.raylets import add, lose, start_raylets, works_on
 from tests.silent_endpoint import Asking, ask_silence
-from tests.small_road import fersweep, files_of, finish, kill_when, write_experiment, write_faces
+from tests.small_road import fersweep, files_of, finish, kill_when, write_experiment
 from tests.test_jobs_sweep import records_of
 
-VIDEOS, FOLDS, CONFIGURATIONS, PACK = 18, 3, 4, 2
-# A video has a dozen passes, and a probe many epochs: the work lasts for long enough to be disturbed.
+VIDEOS, FOLDS, CONFIGURATIONS, PACK = 25, 3, 4, 2
+# A video has many passes, and a probe many epochs: the work lasts for long enough to be disturbed.
 SECTIONS = {
-    "views": {"train": 12},
+    "views": {"train": 4},
     "embedding": {"videos_per_task": 1},
     "folds": {"count": FOLDS, "validation": 0.3},
     "search": {"configurations": CONFIGURATIONS, "pack": PACK, "random_first": 2, "families": ["linear"]},
-    "training": {"epochs": 40},
+    "training": {"epochs": 150},
     "sweep": {"cpus_per_trial": 1},
 }
 
@@ -110,7 +110,7 @@ class Undisturbed:
         manifest = context.manifest()
         store, own = context.store(manifest), self.context
         expected = own.store(manifest)
-        assert store.complete and store.failures() == [] and files_of(store.shards) == files_of(expected.shards)
+        assert store.complete and files_of(store.shards) == files_of(expected.shards)
         if last == "embed":
             return
         assert records_of(context) == records_of(own)
@@ -124,8 +124,8 @@ class Undisturbed:
 @pytest.fixture(scope="module")
 def undisturbed(shared_ray: None, write_video: WriteVideo, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("accidents")
-    videos = write_faces(folder / "videos", write_video, actors=range(1, 7), emotions=range(1, 4))
-    run = Undisturbed(write_experiment(folder, videos, **SECTIONS))
+    data = write_csv_videos(folder, write_video)
+    run = Undisturbed(write_experiment(folder, folder, data=data, **SECTIONS))
     run_up_to(run.context, "evaluate")
     return run
 

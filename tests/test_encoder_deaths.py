@@ -30,7 +30,7 @@ def test_a_video_that_kills_the_encoder_is_a_row_and_the_others_have_their_token
 
     tokens = read_ipc(store.shards, "shard-000000.arrow")[0]
     (tmp_path / f"videos/{DEADLY}.mp4").write_bytes(b"")  # another file is tried again
-    run_embedding(experiment, "data.max_failures=0.2")
+    store = run_embedding(experiment, "data.max_failures=0.2")
     (failure,) = store.failures()
     assert (failure.video_id, failure.stage, failure.reason[:17]) == (DEADLY, "decode", "the file is empty")
     again = read_ipc(store.shards, "shard-000000.arrow")[0]
