@@ -22,12 +22,19 @@ _ENDINGS = {130: "interrupted", 143: "told to end (SIGTERM)"}  # on Ctrl-C typer
 def end_on_sigterm() -> Iterator[None]:
     """Let SIGTERM, as of a spot machine that is taken back, end the block in good order with exit code 143."""
 
+    told: list[int] = []
+
     def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
+        told.append(128 + number)
+        sys.exit(told[0])
 
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except SystemExit:
+        if told:  # where Ray waits for something, it makes exit code 1 of this one
+            sys.exit(told[0])
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
