@@ -53,7 +53,8 @@ def explain(kind: type[BaseException] | None, error: BaseException | None, trace
             sys.stdout.flush()
             os._exit(error.code)  # at an ordinary end Python waits for threads, and one may wait for a silent server
     elif (where := _full_disk(error)) is not None:
-        sys.exit(_complain(f"{where}; free some, or set workspace to a larger one; {_GOES_ON}", 2))
+        advice = "free some, or set workspace (TMPDIR, for temporary files) to a larger one"
+        sys.exit(_complain(f"{where}; {advice}; {_GOES_ON}", 2))
 
 
 def _full_disk(error: BaseException | None) -> str | None:

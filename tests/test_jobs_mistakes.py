@@ -24,7 +24,7 @@ def test_a_full_disk_in_whatever_words_is_one_message_and_a_bug_keeps_its_traceb
                 raise KeyError("what came of it") from inner
         assert end.value.code == 2
         text = capsys.readouterr().err
-        assert text.startswith("fersweep: no space left on the disk; free some, or set workspace to a larger one")
+        assert text.startswith("fersweep: no space left on the disk; free some, or set workspace (TMPDIR, ")
     with pytest.raises(SystemExit), ExitStack() as stack:
         stack.push(explain)
         raise OSError(28, "No space left on device", "/ws/pack")
