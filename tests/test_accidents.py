@@ -204,7 +204,7 @@ def test_nodes_that_are_lost_and_join_in_every_stage(
 def test_a_disk_that_fills_up(undisturbed: Undisturbed, tmp_path: Path, stage: str) -> None:
     """Full before it starts and in the middle: one error; the same command goes on once there is room."""
     work = STAGES[stage]
-    with small_disk(tmp_path / "disk", 16) as disk:
+    with small_disk(tmp_path / "disk", 64) as disk:
         undisturbed.before(stage, disk.place)
         workspace = disk.place / "w"
         watch = disk.fill_when(lambda: work.count(workspace) >= 1)
@@ -215,7 +215,7 @@ def test_a_disk_that_fills_up(undisturbed: Undisturbed, tmp_path: Path, stage: s
         done = work.done(workspace)
         assert 1 <= len(done) < work.total
 
-        disk.leave(8_000_000)
+        disk.leave(50_000_000)  # figures take 5 MB, in the workspace and in MLflow
         context = undisturbed.at(disk.place)
         run_stage(context, stage)
         assert f"{stage}: {len(done) * work.units}/{work.total * work.units}" in said(context)
