@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ class SmallDisk:
             deadline = time.monotonic() + 120
             while not moment() and time.monotonic() < deadline:
                 time.sleep(0.005)
-            self.leave(0)
+            with suppress(OSError):  # others write there too: it is full before
+                self.leave(0)
 
         thread = threading.Thread(target=watch)
         thread.start()
