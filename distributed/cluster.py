@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import socket
+import threading
 import traceback
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -57,11 +59,14 @@ def ray_session(config: ClusterConfig) -> Iterator[None]:
         options |= {"num_cpus": config.num_cpus, "include_dashboard": config.dashboard}
     else:
         _refuse_silence(address)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         with _on_loopback() if address == "local" or _is_on_loopback(address) else nullcontext():
             ray.init(address=address, **options)
     except ConnectionError as error:
         raise _no_cluster(address, error) from error
+    if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in its place
     try:
         yield
     finally:
@@ -136,8 +141,10 @@ def errors_of_workers() -> Iterator[None]:
         text = "".join(traceback.format_exception(error))
         if told := re.search(rf"^{UserError.__module__}\.UserError: (.+?)\n(?=\s*\n|\S+: |\Z)", text, re.M | re.S):
             raise UserError(told[1]) from None
-        if os.strerror(errno.ENOSPC) in text:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+        no_space = os.strerror(errno.ENOSPC)
+        if no_space in text:
+            named = re.search(rf"{no_space}: '([^']+)'", text)
+            raise OSError(errno.ENOSPC, no_space, named[1] if named else None) from None
         raise
 
 

@@ -12,20 +12,22 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyarrow import fs
 
 from distributed.clips import ClipsConfig, pass_seed
 from distributed.cropping import WHOLE, Crops
 from distributed.decoding import DecodedVideo, DecodeFailure, Decoder, DecodingConfig
+from distributed.storage import Storage
 
 _DECODED = pa.schema(
     {
         "part": pa.int64(),
         "video_id": pa.string(),
+        "path": pa.string(),
         "size": pa.list_(pa.int64()),
         "clips": pa.list_(pa.int64()),
         "reason": pa.string(),
@@ -81,7 +83,7 @@ def decode_part(
             found["fingerprint"] = fingerprint(row["path"])
         pixels.append(_binary(result.frames if isinstance(result, DecodedVideo) else np.empty(0, np.uint8)))
         times = {"decoded_on": worker_name(), "decode_started": started, "decode_ended": time.time()}
-        rows.append({"part": row["part"], "video_id": row["video_id"], **found, **times})
+        rows.append({name: row[name] for name in ("part", "video_id", "path")} | found | times)
     table = pa.Table.from_pylist(rows, schema=_DECODED)
     return table.append_column("pixels", pa.chunked_array(pixels, pa.large_binary()))
 
@@ -119,7 +121,11 @@ def worker_decoder(config: DecodingConfig) -> Decoder:
 
 
 def fingerprint(path: str) -> str:
-    """A file's size and modification time, or `missing`: enough to see that somebody mended it."""
-    filesystem, name = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
-    info = filesystem.get_file_info(name)
-    return f"{info.size}:{info.mtime_ns}" if info.type == fs.FileType.File else "missing"
+    """A video's size and modification time, or `missing`: enough to see that somebody mended it.
+
+    Raises:
+        UserError: the object store that holds it does not answer, or not as asked.
+    """
+    address, mark, options = path.partition("?") if "://" in path else (path, "", "")
+    folder, _, name = address.rpartition("/")
+    return Storage(folder + mark + options).state(unquote(name) if "://" in path else name) or "missing"

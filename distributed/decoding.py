@@ -23,7 +23,6 @@ from typing import Any, TypeVar
 
 import av
 import numpy as np
-import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,10 +30,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from distributed.clips import ClipsConfig, Indices, clip_indices, training_indices
 from distributed.container import Source, UnusableError, read_header
 from distributed.cropping import Crop, NoFaceError
+from distributed.errors import UserError
 from distributed.frame_reader import InOrder, resize_frames
 from distributed.frame_reader import resized_size as resized_size
 from distributed.shared_frames import Frames as Frames
 from distributed.shared_frames import Shape, SharedFrames
+from distributed.storage import Storage
 
 T = TypeVar("T")
 
@@ -272,9 +273,10 @@ def _source(path: str) -> Source:
         UnusableError: it cannot be a video.
     """
     try:
-        filesystem, name = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
-    except pa.ArrowInvalid as error:
-        raise UnusableError(f"not a place that can be read ({_normalised(error)}); copy the file here") from error
+        filesystem, name = Storage(path).resolve()
+    except UserError as error:
+        why = _normalised(error.__cause__ or error)
+        raise UnusableError(f"not a place that can be read ({why}); copy the file here") from error
     local = isinstance(filesystem, fs.LocalFileSystem)
     with filesystem.open_input_stream(name) as stream:
         data = bytes(stream.read(len(_LFS_MARK)) if local else stream.read())
@@ -285,7 +287,7 @@ def _source(path: str) -> Source:
     return Path(name) if local else io.BytesIO(data)
 
 
-def _normalised(error: Exception) -> str:
+def _normalised(error: BaseException) -> str:
     """The last line of decord's message without its time stamp and source path: the same on every machine."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     text = re.sub(r"\[[0-9:]+\]\s*\S*?/?[\w./-]+\.(?:cc|h):\d+:\s*", "", lines[0] if lines else "no message")

@@ -111,7 +111,7 @@ def _below_one_root(paths: Sequence[str]) -> tuple[fs.FileSystem, list[str]]:
     if "://" not in paths[0]:
         return fs.LocalFileSystem(), list(paths)
     options = "?" + paths[0].partition("?")[2] if "?" in paths[0] else ""
-    filesystem, base = fs.FileSystem.from_uri(root + options)
+    filesystem, base = Storage(root + options).resolve()
     return filesystem, [base.rstrip("/") + unquote(path[len(root) :].partition("?")[0]) for path in paths]
 
 

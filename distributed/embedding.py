@@ -253,7 +253,7 @@ def _seal_ready(store: TokenStore) -> None:
 def _reopen_changed(store: TokenStore, manifest: Manifest) -> None:
     """Make the parts missing again whose failed videos have another file now, on workers, as tokens are read."""
     drop: dict[int, set[int]] = {}
-    failures = [failure for failure in store.failures() if failure.stage == "decode"]
+    failures = store.failures()
     videos = part_videos(store.header, manifest, sorted({failure.part for failure in failures}))
     paths = dict(zip(videos["video_id"].to_pylist(), videos["path"].to_pylist(), strict=True))
     for failure in failures:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from distributed.augmentation import PassMaker
 from distributed.clips import ClipsConfig
-from distributed.decode_task import TrainingPasses, worker_name
+from distributed.decode_task import TrainingPasses, fingerprint, worker_name
 from distributed.decoding import DecodingConfig
 from distributed.encoder_deaths import REASON, given_up
 from distributed.encoders import Encoder, EncoderConfig, load_encoder
@@ -122,15 +122,15 @@ class EncodeParts:
         if self._deaths is not None:
             ids = [batch["video_id"][index].as_py() for index in videos]
             lost = given_up(self._deaths, part, ids, lambda place: self._encoded(batch, [videos[place]]))
-            failures += [VideoFailure(ids[place], part, "encode", REASON, "encoded") for place in sorted(lost)]
+            failures += [_given_up(batch, videos[place], REASON) for place in sorted(lost)]
             videos = [index for place, index in enumerate(videos) if place not in lost]
         rows = []
         for index, views in zip(videos, self._encoded(batch, videos), strict=True):
-            video_id = batch["video_id"][index].as_py()
             reasons = [unusable_range(found, self.store.header.dtype) for _, found in views]
             if reason := next(filter(None, reasons), ""):
-                failures.append(VideoFailure(video_id, part, "encode", reason, "encoded"))
+                failures.append(_given_up(batch, index, reason))
             else:
+                video_id = batch["video_id"][index].as_py()
                 values = chain.from_iterable(tokens for tokens, _ in views)
                 named = zip(self.store.header.views, values, strict=True)
                 rows += [TokenRow(video_id, view, value) for view, value in named]
@@ -209,6 +209,12 @@ class EncodeParts:
             video_id = batch["video_id"][index].as_py()
             return maker.clips(frames, plans[number], video_id=video_id, number=number)[None]
         return evaluation_clips(frames, plans[0].to(device), self.settings.views, **norm)
+
+
+def _given_up(batch: pa.Table, index: int, reason: str) -> VideoFailure:
+    """The failure of a video that was decoded and cannot be encoded."""
+    part, video_id, path = (batch[name][index].as_py() for name in ("part", "video_id", "path"))
+    return VideoFailure(video_id, part, "encode", reason, fingerprint(path))
 
 
 def share_gpu(encoder: Encoder, config: EmbeddingConfig) -> None:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from pyarrow import fs
-
 from distributed.cropping import WHOLE, Box, Crop, Crops, FaceConfig
 from distributed.errors import UserError
 from distributed.manifest import Manifest
+from distributed.storage import Storage
 from distributed.tables import load_table
 from distributed.views import ViewsConfig
 
@@ -111,7 +110,7 @@ def _check_unit(place: str, boxes: Sequence[Box], config: FaceConfig) -> None:
 
 
 def _read(place: str) -> bytes:
-    filesystem, name = fs.FileSystem.from_uri(place) if "://" in place else (fs.LocalFileSystem(), place)
+    filesystem, name = Storage(place).resolve()
     try:
         with filesystem.open_input_stream(name) as stream:
             return bytes(stream.read())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import json
 import os
 import re
@@ -17,6 +19,9 @@ import pyarrow as pa
 from pyarrow import fs
 
 from distributed.errors import UserError
+
+# Google's client asks again for 15 minutes by default, and a command seems to hang for as long.
+_GOOGLE_RETRIES = "retry_limit_seconds=60"
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,15 @@ class Storage:
                 "and reports; remove it, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile) instead"
             )
         storage = cls(text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute()))
-        storage._resolve()
+        storage.resolve()
         return storage
 
-    def _resolve(self) -> tuple[fs.FileSystem, str]:
+    def resolve(self) -> tuple[fs.FileSystem, str]:
+        """The file system, and what it calls this folder."""
         if "://" not in self.uri:
             return fs.LocalFileSystem(), self.uri
         try:
-            filesystem, root = fs.FileSystem.from_uri(self.uri)
+            filesystem, root = fs.FileSystem.from_uri(_bounded(self.uri))
         except (pa.ArrowInvalid, ValueError) as error:
             raise UserError(
                 f"{self.uri}: not a location that can be opened ({error}); "
@@ -61,7 +67,7 @@ class Storage:
     @property
     def local_path(self) -> Path | None:
         """The folder on this machine's disk, or None when it lies elsewhere."""
-        filesystem, root = self._resolve()
+        filesystem, root = self.resolve()
         return Path(root) if isinstance(filesystem, fs.LocalFileSystem) else None
 
     def child(self, *names: str) -> Storage:
@@ -69,7 +75,7 @@ class Storage:
         return Storage("/".join([folder.rstrip("/"), *names]) + mark + options)
 
     def _path(self, name: str) -> tuple[fs.FileSystem, str]:
-        filesystem, root = self._resolve()
+        filesystem, root = self.resolve()
         return filesystem, f"{root}/{name}"
 
     @contextmanager
@@ -82,17 +88,37 @@ class Storage:
         try:
             yield
         except FileNotFoundError:
+            self.check_bucket()
             raise
         except OSError as error:
-            if "://" not in self.uri or self.local_path is not None:
+            if not self._is_elsewhere or error.errno == errno.ENOSPC:  # of a disk here: a copy's
                 raise
             place = self.child(name).uri if name else self.uri
             raise UserError(f"{place}: {' '.join(str(error).split())}; {_fix(str(error))}") from error
 
+    @property
+    def _is_elsewhere(self) -> bool:
+        return "://" in self.uri and self.local_path is None
+
+    def check_bucket(self) -> None:
+        """Raise UserError where an object store has no such bucket: for pyarrow its files are not found, no more."""
+        if self._is_elsewhere:
+            before, mark, options = self.uri.partition("?")
+            scheme, _, path = before.partition("://")
+            with self.naming():
+                _find_bucket(f"{scheme}://{path.partition('/')[0]}{mark}{options}")
+
     def exists(self, name: str) -> bool:
+        return self.state(name) is not None
+
+    def state(self, name: str) -> str | None:
+        """A file's size and modification time, enough to see that somebody changed it; None where there is none."""
         filesystem, path = self._path(name)
         with self.naming(name):
-            return bool(filesystem.get_file_info(path).type == fs.FileType.File)
+            info = filesystem.get_file_info(path)
+        if info.type == fs.FileType.NotFound:
+            self.check_bucket()
+        return _state(info) if info.type == fs.FileType.File else None
 
     def modified(self, name: str) -> float:
         """When a file was written, by its own storage's clock, in seconds since 1970."""
@@ -106,11 +132,13 @@ class Storage:
 
     def states(self) -> dict[str, str]:
         """The files in the folder, each with its size and modification time; half-written ones are left out."""
-        filesystem, root = self._resolve()
+        filesystem, root = self.resolve()
         with self.naming():
             infos = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        if not infos:
+            self.check_bucket()
         files = [info for info in infos if info.type == fs.FileType.File]
-        return {f.base_name: f"{f.size}:{f.mtime_ns}" for f in files if not f.base_name.startswith(".writing-")}
+        return {f.base_name: _state(f) for f in files if not f.base_name.startswith(".writing-")}
 
     def read_bytes(self, name: str) -> bytes:
         filesystem, path = self._path(name)
@@ -137,6 +165,10 @@ class Storage:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:  # which says nothing of the file when it is written to
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
+            raise
         finally:
             part.unlink(missing_ok=True)
 
@@ -167,8 +199,28 @@ def _upload(filesystem: fs.FileSystem, path: str, data: bytes | pa.Buffer) -> No
         stream.write(data)
 
 
+def _state(info: fs.FileInfo) -> str:
+    return f"{info.size}:{info.mtime_ns}"
+
+
+def _bounded(uri: str) -> str:
+    if uri.startswith(("gs://", "gcs://")) and "retry_limit_seconds=" not in uri:
+        return f"{uri}{'&' if '?' in uri else '?'}{_GOOGLE_RETRIES}"
+    return uri
+
+
+@functools.lru_cache(maxsize=64)
+def _find_bucket(address: str) -> None:
+    """Raise UserError where there is no such bucket; one that was there once is not asked for again."""
+    filesystem, bucket = Storage(address).resolve()
+    if filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
+        raise UserError(f"{address}: there is no such bucket; check the bucket's name and region, or create it")
+
+
 def _fix(error: str) -> str:
     """What helps against an error of an object store, by the words of pyarrow's clients."""
+    if "google::cloud" in error:
+        return _google_fix(error.partition("google::cloud")[2].upper())
     # What stands before is the client's, with names of buckets and objects, which may hold any word.
     before, mark, told = error.partition("AWS Error")
     text = (told if mark else before).upper()
@@ -178,4 +230,12 @@ def _fix(error: str) -> str:
         return "check the key (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or a profile) and what it may do there"
     if "BUCKET" in text and ("NOT FOUND" in text or "NO_SUCH_BUCKET" in text or "NOT EXIST" in text):
         return "check the bucket's name and region, or create it"
+    return "run the command again, which goes on from there; if it stays, ask who runs the store"
+
+
+def _google_fix(error: str) -> str:
+    if any(word in error for word in ("OAUTH2", "UNAUTHENTICATED", "PERMISSION_DENIED")):
+        return "check the key (GOOGLE_APPLICATION_CREDENTIALS or the machine's account) and what it may do there"
+    if "UNAVAILABLE" in error or "DEADLINE" in error or "CURL" in error:
+        return "check that its endpoint (endpoint_override in the address) answers from here"
     return "run the command again, which goes on from there; if it stays, ask who runs the store"

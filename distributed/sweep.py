@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -26,6 +24,7 @@ from ray.tune.execution import class_cache
 from distributed.cluster import beside_the_driver
 from distributed.labelled_tokens import LabelledTokens, Rows
 from distributed.placement import trial_share
+from distributed.scratch import scratch_folder
 from distributed.search import (
     PackSearcher,
     Record,
@@ -164,12 +163,11 @@ def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, floa
     }
     dim = job.tokens.store.header.shape[-1]
     searcher = PackSearcher(SearchProblem(job.search, job.packs, dim, job.seed, config.packs_at_once))
-    scratch = tempfile.mkdtemp(prefix="fersweep-tune-")
     # Tune registers a trainable by its name for the whole cluster: with one name, a fold's trials could be
     # handed the class, and with it the data, of another fold that is searched at the same time.
     trainable = type(f"PackTrial_{uuid.uuid4().hex}", (PackTrial,), {})
     job = FoldSearch(**{**job.__dict__, "resources": resources})
-    try:
+    with scratch_folder("tune") as scratch:
         results = tune.Tuner(
             tune.with_resources(tune.with_parameters(trainable, job=job), resources),
             tune_config=tune.TuneConfig(
@@ -182,14 +180,12 @@ def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, floa
             ),
             run_config=tune.RunConfig(
                 name=f"fold-{job.fold}",
-                storage_path=scratch,
+                storage_path=str(scratch),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=config.retries),
                 # Written from the trial's node to the scratch folder of this one, a checkpoint would be an error.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     if results.errors:
         raise RuntimeError(f"fold {job.fold}: {len(results.errors)} packs failed") from results.errors[0]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from pyarrow import fs
 
 from distributed.batch_memory import BatchMemory
 from distributed.errors import UserError
+from distributed.scratch import own_folder
 from distributed.storage import Storage
 from distributed.token_store import HEADER, StoreHeader, TokenStore, read_ipc
 from distributed.view_draws import DrawnTokens, Rows, TrainingViews, ViewDraws
@@ -61,14 +62,13 @@ class TokenReader(DrawnTokens):
 
     def _locate(self, tables: Sequence[pa.Table], video_ids: Sequence[str]) -> Rows:
         """Shard and row of every video and view, `int64[num_videos, views, 2]`."""
-        number = {video_id: index for index, video_id in enumerate(video_ids)}
-        column = {view: index for index, view in enumerate(self.views)}
+        numbers, columns = pa.array(video_ids, pa.string()), pa.array(self.views, pa.string())
         places = np.full((len(video_ids), len(self.views), 2), -1, np.int64)
         for shard, table in enumerate(tables):
-            ids, views = table["video_id"].to_pylist(), table["view"].to_pylist()
-            for row, (video_id, view) in enumerate(zip(ids, views, strict=True)):
-                if video_id in number:
-                    places[number[video_id], column[view]] = shard, row
+            number = pc.index_in(table["video_id"], numbers).fill_null(-1).to_numpy()
+            rows = np.flatnonzero(number >= 0)
+            column = pc.index_in(table["view"], columns).to_numpy()
+            places[number[rows], column[rows], 0], places[number[rows], column[rows], 1] = shard, rows
         lost = np.flatnonzero((places < 0).any(axis=(1, 2)))
         if len(lost):
             names = ", ".join(video_ids[index] for index in lost[:3])
@@ -110,8 +110,8 @@ def local_copy(storage: Storage) -> Storage:
     known = storage.read_bytes(HEADER) + json.dumps(shards, sort_keys=True).encode()
     state = hashlib.sha256(known).hexdigest()[:16]
     place = hashlib.sha256(storage.uri.encode()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"fersweep-{os.getuid()}" / place
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = own_folder() / place
+    folder.mkdir(exist_ok=True)
     target = folder / state
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # it falls with its process
@@ -126,20 +126,28 @@ def local_copy(storage: Storage) -> Storage:
 def _copy_shards(storage: Storage, target: Path, needed: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if needed > free:
-        raise UserError(
-            f"{target.parent}: the tokens of {storage.uri} take {needed / 1e9:.1f} GB, and this machine has "
-            f"{free / 1e9:.1f} GB free there; let TMPDIR name a folder on a larger disk"
-        )
+        raise _no_room(storage, target, needed, f"{free / 1e9:.1f} GB")
     part = target.with_suffix(".copying")
     shards = part / "shards"
     shards.mkdir(parents=True)
-    source, root = fs.FileSystem.from_uri(storage.child("shards").uri)
+    source, root = storage.child("shards").resolve()
     try:
         with storage.naming("shards"):
             fs.copy_files(root, str(shards), source_filesystem=source, destination_filesystem=fs.LocalFileSystem())
         part.rename(target)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:  # others write there too
+            raise _no_room(storage, target, needed, "less") from error
+        raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _no_room(storage: Storage, target: Path, needed: int, free: str) -> UserError:
+    return UserError(
+        f"{target.parent}: the tokens of {storage.uri} take {needed / 1e9:.1f} GB, and this machine has {free} free "
+        "there; let TMPDIR name a folder on a larger disk"
+    )
 
 
 def _tensor(table: pa.Table, header: StoreHeader) -> torch.Tensor:

@@ -32,7 +32,7 @@ class VideoFolder:
         storage = Storage.at(location)
         if storage.local_path is not None:
             return cls(str(storage.local_path), fs.LocalFileSystem(), str(storage.local_path))
-        filesystem, path = fs.FileSystem.from_uri(storage.uri)
+        filesystem, path = storage.resolve()
         return cls(storage.uri, filesystem, path.rstrip("/"))
 
     @property
@@ -41,8 +41,11 @@ class VideoFolder:
 
     @property
     def is_folder(self) -> bool:
-        """Raises UserError when the place cannot be asked."""
-        return bool(self._type(self.path) == fs.FileType.Directory)
+        """Raises UserError when the place cannot be asked, or its bucket is not there."""
+        found = self._type(self.path)
+        if found == fs.FileType.NotFound and isinstance(self.filesystem, fs.S3FileSystem | fs.GcsFileSystem):
+            Storage(self.uri).check_bucket()
+        return bool(found == fs.FileType.Directory)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs import cluster_commands, result_commands
-from jobs.mistakes import explain
+from jobs.mistakes import end_on_sigterm, explain
 from jobs.terminal import ExperimentFile, Overrides, console, open_context
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -212,10 +212,11 @@ def _benchmark() -> None:
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one message and exit code 2, an interruption exit code 130."""
+    """Entry point: a user's mistake is one message and exit code 2, Ctrl-C exit code 130, SIGTERM 143."""
     # What these say of their own work is not for our user.
     for library in ("ray", "ray.data", "ray.tune", "mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.ERROR)
     with ExitStack() as stack:
         stack.push(explain)
+        stack.enter_context(end_on_sigterm())
         app()

@@ -24,6 +24,7 @@ from tracking.writer import Job, Writer
 
 # What tells exactly which encoder made the tokens; only a model folder has the last two.
 _ENCODER_TAGS = ("sha256", "revision", "config_sha256")
+_SECONDS_TO_END = 4.0
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,19 @@ def tracked_sweep(
     for job in jobs:
         writer.put(job)
     status: EndStatus = "FAILED"
+    at_most = None
     try:
         yield tracked
         status = end
     except KeyboardInterrupt:
         status = "KILLED"
         raise
+    except SystemExit:  # told to end, by somebody who does not wait
+        status, at_most = "KILLED", _SECONDS_TO_END
+        raise
     finally:
         writer.put(lambda tracker: tracker.finish(tracked.key, status))
-        left = writer.close()
+        left = writer.close(at_most=at_most)
         if left and not required:
             context.say(f"warning: {_not_taken(left)}")
     if left and required:

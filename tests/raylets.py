@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
 
 @contextmanager
-def start_raylets() -> Iterator[Cluster]:
-    """A head with one CPU, to which nodes may be added.
+def start_raylets(head_cpus: int = 1) -> Iterator[Cluster]:
+    """A head, to which nodes may be added.
 
     `Cluster` writes its address where every `ray.init` on this machine looks for one; here, into a folder of its own.
     """
@@ -23,7 +24,7 @@ def start_raylets() -> Iterator[Cluster]:
     place.setenv("RAY_TMPDIR", folder)
     cluster: Cluster | None = None
     try:
-        cluster = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": 1})
+        cluster = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": head_cpus})
         place.undo()
         yield cluster
     finally:
@@ -42,3 +43,18 @@ def add(cluster: Cluster) -> Any:
 def lose(cluster: Cluster, node: Any) -> None:
     """Every process of a node is killed at once, as when its machine goes."""
     cluster.remove_node(node, allow_graceful=False)
+
+
+def works_on(node: Any, task: str) -> bool:
+    """Whether a process of the node is at work on a task or actor whose name begins so."""
+    (raylet,) = node.all_processes["raylet"]
+    names = [_name(child) for child in psutil.Process(raylet.process.pid).children(recursive=True)]
+    return any(name.startswith(f"ray::{task}") for name in names)
+
+
+def _name(process: psutil.Process) -> str:
+    """As it names itself; nothing where it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""

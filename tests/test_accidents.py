@@ -1,13 +1,18 @@
-"""Nodes that go and come while a command runs, on several raylets of this machine: nothing lost, nothing different."""
+"""A driver killed, told to end, or without a disk, and nodes that go and come: nothing lost, nothing different.
+
+Drivers connect to several raylets of this machine as to any cluster: a head without CPUs, and a node with one.
+"""
 
 from __future__ import annotations
 
+import errno
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,32 +20,114 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from distributed.scored_videos import read_scored
-from distributed.token_store import TokenStore
 from jobs.context import Context
-from jobs.index import index
 from jobs.results import results_folder
-from jobs.run import run_stage
+from jobs.run import run_stage, run_up_to
+from tests.accidents import small_disk
 from tests.conftest import WriteVideo
-from tests.finished_run import FinishedRun, listen
-from tests.raylets import add, lose, start_raylets
-from tests.small_road import (
-    fersweep,
-    files_of,
-    finish,
-    kill_when,
-    open_context,
-    open_store,
-    write_experiment,
-    write_faces,
-)
-from tests.test_jobs_sweep import PACKS, records_of
+from tests.finished_run import listen, mlflow_runs, said, write_csv_videos
+from tests.raylets import add, lose, start_raylets, works_on
+from tests.silent_endpoint import Asking, ask_silence
+from tests.small_road import fersweep, files_of, finish, kill_when, write_experiment
+from tests.test_jobs_sweep import records_of
+
+VIDEOS, FOLDS, CONFIGURATIONS, PACK = 25, 3, 4, 2
+# A video has many passes, and a probe many epochs: the work lasts for long enough to be disturbed.
+SECTIONS = {
+    "views": {"train": 4},
+    "embedding": {"videos_per_task": 1},
+    "folds": {"count": FOLDS, "validation": 0.3},
+    "search": {"configurations": CONFIGURATIONS, "pack": PACK, "random_first": 2, "families": ["linear"]},
+    "training": {"epochs": 150},
+    "sweep": {"cpus_per_trial": 1},
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage writes as parts of it end: below which folder, by which names, how many, and the units of each."""
+
+    folder: str
+    pattern: str
+    total: int
+    units: int = 1
+
+    def done(self, workspace: Path) -> dict[Path, tuple[int, bytes]]:
+        """Every part that has ended, by its file, with the time and the content."""
+        found = {}
+        for file in sorted(workspace.glob(f"{self.folder}/*/{self.pattern}")):
+            with suppress(FileNotFoundError):  # a part of the store is deleted when its shard is sealed
+                found[file] = (file.stat().st_mtime_ns, file.read_bytes())
+        return found
+
+    def count(self, workspace: Path) -> int:
+        return len(list(workspace.glob(f"{self.folder}/*/{self.pattern}")))
+
+
+STAGES = {
+    "embed": Stage("tokens", "parts/part-*.arrow", VIDEOS),
+    "sweep": Stage("sweep", "fold-*/pack-*.json", FOLDS * CONFIGURATIONS // PACK, PACK),
+    "evaluate": Stage("evaluation", "fold-*.json", FOLDS),
+}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head with one CPU, to which a driver connects as to any cluster."""
-    with start_raylets() as found:
+    with start_raylets(head_cpus=0) as found:
+        add(found)
         yield found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silence() -> Iterator[Asking]:
+    """Asked while the other tests run: the client tries for a minute or two."""
+    with ask_silence() as asking:
+        yield asking
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run up to its scores to which nothing has happened."""
+
+    experiment: Path
+
+    @property
+    def context(self) -> Context:
+        return listen(self.experiment)
+
+    def before(self, stage: str, folder: Path) -> Context:
+        """A workspace of its own in which the stages before this one are done."""
+        names = [one.folder for one in list(STAGES.values())[: list(STAGES).index(stage)]]
+        for name in ("manifest", *names):
+            shutil.copytree(Path(self.context.experiment.workspace) / name, folder / "w" / name)
+        return self.at(folder)
+
+    def at(self, folder: Path) -> Context:
+        return listen(self.experiment, f"workspace={folder}/w")
+
+    def check(self, context: Context, last: str = "evaluate") -> None:
+        """Byte by byte the tokens, number by number the sweep and the scores."""
+        manifest = context.manifest()
+        store, own = context.store(manifest), self.context
+        expected = own.store(manifest)
+        assert store.complete and files_of(store.shards) == files_of(expected.shards)
+        if last == "embed":
+            return
+        assert records_of(context) == records_of(own)
+        if last == "evaluate":
+            found = read_scored(results_folder(context, manifest, store))
+            wanted = read_scored(results_folder(own, manifest, expected))
+            assert found.video_ids == wanted.video_ids and found.scores() == wanted.scores()
+            assert found.predicted.tolist() == wanted.predicted.tolist()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shared_ray: None, write_video: WriteVideo, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("accidents")
+    data = write_csv_videos(folder, write_video)
+    run = Undisturbed(write_experiment(folder, folder, data=data, **SECTIONS))
+    run_up_to(run.context, "evaluate")
+    return run
 
 
 def wait_for(process: subprocess.Popen[str], moment: Callable[[], bool], timeout_s: float = 120) -> None:
@@ -48,116 +135,112 @@ def wait_for(process: subprocess.Popen[str], moment: Callable[[], bool], timeout
     while not moment():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "the moment never came"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
-def embedding(write_video: WriteVideo, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An experiment of 96 parts whose videos are listed."""
-    folder = tmp_path_factory.mktemp("accidents")
-    videos = write_faces(folder / "videos", write_video, actors=range(1, 13))
-    experiment = write_experiment(folder, videos, embedding={"videos_per_task": 1})
-    index(open_context(experiment))
-    return experiment
-
-
-@pytest.fixture(scope="module")
-def undisturbed(embedding: Path, cluster: Cluster) -> dict[str, bytes]:
-    place = f"tokens.store={embedding.parent}/undisturbed"
-    code, output = finish(fersweep("embed", embedding, place, f"cluster.address={cluster.address}"))
-    assert code == 0, output
-    return files_of(open_store(open_context(embedding, place))[1].shards)
-
-
-@pytest.mark.parametrize("joins", [True, pytest.param(False, marks=pytest.mark.soak)])
-def test_an_embedding_goes_on_when_a_node_is_lost_and_when_one_joins(
-    embedding: Path, cluster: Cluster, undisturbed: dict[str, bytes], joins: bool
+@pytest.mark.parametrize(("stage", "killed", "told"), [("embed", 3, 8), ("sweep", 1, 3), ("evaluate", 1, 2)])
+def test_a_driver_that_is_killed_and_one_that_is_told_to_end(
+    undisturbed: Undisturbed, cluster: Cluster, tmp_path: Path, stage: str, killed: int, told: int
 ) -> None:
-    place = f"tokens.store={embedding.parent}/lost-{joins}"
-    store: TokenStore = open_store(open_context(embedding, place))[1]
-    node = add(cluster)
-    process = fersweep("embed", embedding, place, f"cluster.address={cluster.address}")
-    wait_for(process, lambda: len(store.waiting_parts()) >= 5)
-    lose(cluster, node)
-    assert not store.complete
-    newcomer = add(cluster) if joins else None
-    code, output = finish(process)
-    if newcomer:
-        lose(cluster, newcomer)
-    assert code == 0, output
-    assert store.complete and store.failures() == [] and files_of(store.shards) == undisturbed
+    """SIGKILL once `killed` parts have ended; the same command goes on, gets SIGTERM after `told`, and is run again."""
+    work, context = STAGES[stage], undisturbed.before(stage, tmp_path)
+    workspace = tmp_path / "w"
+    command = (stage, undisturbed.experiment, f"workspace={workspace}", f"cluster.address={cluster.address}")
+    kill_when(fersweep(*command), lambda: work.count(workspace) >= killed)
+    first = work.done(workspace)
 
-
-def test_a_sweep_goes_on_when_a_node_is_lost(finished_run: FinishedRun, tmp_path: Path, cluster: Cluster) -> None:
-    workspace = tmp_path / "workspace"
-    overrides = [f"workspace={workspace}", finished_run.tokens]
-    context = listen(finished_run.experiment, *overrides)
-    run_stage(context, "index")
-    node = add(cluster)
-    process = fersweep("sweep", finished_run.experiment, *overrides, f"cluster.address={cluster.address}")
-    wait_for(process, lambda: any(workspace.glob("sweep/*/fold-*/pack-*.json")))
-    lose(cluster, node)
-    code, output = finish(process)
-    assert code == 0, output
-    assert len(list(workspace.glob("sweep/*/fold-*/pack-*.json"))) == PACKS
-    assert records_of(context) == records_of(finished_run.context)
-
-
-def test_a_spot_machine_that_is_taken_back_keeps_what_is_finished(
-    embedding: Path, cluster: Cluster, undisturbed: dict[str, bytes]
-) -> None:
-    """SIGTERM of the driver: it ends within ten seconds, and the same command adds what is missing."""
-    place = f"tokens.store={embedding.parent}/reclaimed"
-    store: TokenStore = open_store(open_context(embedding, place))[1]
-    command = ("embed", embedding, place, f"cluster.address={cluster.address}")
     process = fersweep(*command)
-    wait_for(process, lambda: len(store.waiting_parts()) >= 5)
-    told = time.monotonic()
+    wait_for(process, lambda: work.count(workspace) >= max(told, len(first) + 1))
+    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
-    assert time.monotonic() - told < 10
-    assert process.returncode not in (0, None) and "Traceback" not in output, output
-    before = {name: store.storage.child("parts").modified(name) for name in store.storage.child("parts").names()}
-    assert 5 <= len(before) < store.header.num_parts
-    code, output = finish(fersweep(*command))
-    assert code == 0 and f"embed: {len(before)}/{store.header.num_parts}" in output, output
-    assert files_of(store.shards) == undisturbed
+    assert time.monotonic() - began < 10
+    assert process.returncode == 143 and output.rstrip().endswith("and the same command goes on from there"), output
+    assert "fersweep: told to end (SIGTERM); what is finished is kept" in output and "Traceback" not in output
+    second = work.done(workspace)
+    assert killed <= len(first) < len(second) < work.total, "it was disturbed too late for this test to say anything"
+    assert {file: second[file] for file in first} == first, "a part that had ended was made again"
+    assert f"{stage}: {len(first) * work.units}/{work.total * work.units}" in output
+
+    run_stage(context, stage)
+    assert f"{stage}: {len(second) * work.units}/{work.total * work.units}" in said(context)
+    third = work.done(workspace)
+    assert {file: third[file] for file in second if file in third} == {f: second[f] for f in second if f in third}
+    assert len(third) == (0 if stage == "embed" else work.total)  # sealed into shards, or all there
+    undisturbed.check(context, stage)
+    if stage == "sweep":
+        runs = mlflow_runs(workspace)
+        assert len(runs) == 1 + FOLDS * (1 + CONFIGURATIONS)
+        assert "RUNNING" not in {run.info.status for run in runs.values()}
 
 
-def same_results(context: Context, finished_run: FinishedRun) -> None:
-    """Byte by byte the tokens, number by number the sweep and the scores."""
-    manifest = context.manifest()
-    store = context.store(manifest)
-    found = read_scored(results_folder(context, manifest, store))
-    expected = read_scored(finished_run.evaluation)
-    assert files_of(store.shards) == files_of(finished_run.store.shards)
-    assert records_of(context) == records_of(finished_run.context)
-    assert found.video_ids == expected.video_ids and found.scores() == expected.scores()
-    assert found.predicted.tolist() == expected.predicted.tolist()
+def test_nodes_that_are_lost_and_join_in_every_stage(
+    undisturbed: Undisturbed, cluster: Cluster, tmp_path: Path
+) -> None:
+    context, workspace = undisturbed.at(tmp_path), tmp_path / "w"
+    node = add(cluster)
+    address = f"cluster.address={cluster.address}"
+    process = fersweep("run", undisturbed.experiment, f"workspace={workspace}", address)
+    embed, sweep, evaluate = STAGES.values()
+    wait_for(process, lambda: embed.count(workspace) >= 3)
+    lose(cluster, node)
+    there = embed.count(workspace)
+    wait_for(process, lambda: embed.count(workspace) > there)  # it goes on without it
+    assert embed.count(workspace) < VIDEOS
+    node = add(cluster)
+    wait_for(process, lambda: sweep.count(workspace) >= 1)
+    lose(cluster, node)
+    assert sweep.count(workspace) < sweep.total
+    node = add(cluster)
+    wait_for(process, lambda: works_on(node, "_evaluate_fold"))
+    lose(cluster, node)
+    assert evaluate.count(workspace) < FOLDS
+    code, output = finish(process)
+    assert code == 0, output
+    undisturbed.check(context)
 
 
-def test_an_evaluation_that_was_killed_goes_on_and_scores_the_same(finished_run: FinishedRun, tmp_path: Path) -> None:
-    context = finished_run.copied(tmp_path)
-    workspace = Path(context.experiment.workspace)
-    shutil.rmtree(workspace / "evaluation")
-    command = ("evaluate", finished_run.experiment, f"workspace={workspace}", finished_run.tokens)
-    kill_when(fersweep(*command, "cluster.num_cpus=2"), lambda: any(workspace.glob("evaluation/*/fold-*.parquet")))
-    run_stage(context, "evaluate")
-    same_results(context, finished_run)
+@pytest.mark.parametrize("stage", ["sweep", "evaluate"])
+def test_a_disk_that_fills_up(undisturbed: Undisturbed, tmp_path: Path, stage: str) -> None:
+    """Full before it starts and in the middle: one error; the same command goes on once there is room."""
+    work = STAGES[stage]
+    with small_disk(tmp_path / "disk", 64) as disk:
+        undisturbed.before(stage, disk.place)
+        workspace = disk.place / "w"
+        watch = disk.fill_when(lambda: work.count(workspace) >= 1)
+        with pytest.raises(OSError, match="No space left") as error:
+            run_stage(undisturbed.at(disk.place), stage)
+        watch.join()
+        assert error.value.errno == errno.ENOSPC
+        done = work.done(workspace)
+        assert 1 <= len(done) < work.total
+
+        disk.leave(50_000_000)  # figures take 5 MB, in the workspace and in MLflow
+        context = undisturbed.at(disk.place)
+        run_stage(context, stage)
+        assert f"{stage}: {len(done) * work.units}/{work.total * work.units}" in said(context)
+        after = work.done(workspace)
+        assert {file: after[file] for file in done} == done
+        undisturbed.check(context, stage)
+
+
+def test_a_store_that_takes_connections_and_never_answers(silence: Asking) -> None:
+    seconds, text = silence.answer(timeout_s=180)
+    assert seconds < 180 and text.startswith("s3://faces/ws/a: ")
+    assert "check that its endpoint (AWS_ENDPOINT_URL, or endpoint_override in the address) answers" in text
 
 
 @pytest.mark.soak
 def test_a_run_that_is_killed_at_ten_random_moments_ends_as_if_nothing_had_been(
-    finished_run: FinishedRun, tmp_path: Path
+    undisturbed: Undisturbed, cluster: Cluster, tmp_path: Path
 ) -> None:
-    moments = np.random.default_rng(0).uniform(3, 25, size=10)
-    overrides = [f"workspace={tmp_path}/w", "cluster.num_cpus=2"]
-    for seconds in moments:
-        process = fersweep("run", finished_run.experiment, *overrides)
+    command = ("run", undisturbed.experiment, f"workspace={tmp_path}/w", f"cluster.address={cluster.address}")
+    for seconds in np.random.default_rng(0).uniform(3, 25, size=10):
+        process = fersweep(*command)
         with suppress(subprocess.TimeoutExpired):  # the last ones may find nothing left to do, and end before
             process.communicate(timeout=seconds)
         if process.poll() is None:
             kill_when(process, lambda: True)
-    code, output = finish(fersweep("run", finished_run.experiment, *overrides))
+    code, output = finish(fersweep(*command))
     assert code == 0, output
-    same_results(listen(finished_run.experiment, *overrides), finished_run)
+    undisturbed.check(undisturbed.at(tmp_path))

@@ -23,6 +23,7 @@ ROAD = (
     "errors",
     "settings",
     "storage",
+    "scratch",
     "placement",
     "cluster",
     "datasets",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +17,9 @@ from distributed.pooling import pool_tokens
 from distributed.token_reader import TokenReader
 from distributed.token_store import TokenStore
 from distributed.views import evaluation_clips, short_side
-from jobs.index import index
 from tests.conftest import WriteVideo
 from tests.small_road import (
-    fersweep,
     files_of,
-    kill_when,
     open_context,
     open_store,
     write_experiment,
@@ -153,32 +149,3 @@ def test_the_size_is_predicted_and_refused_when_the_disk_is_too_small(tmp_path: 
     with pytest.raises(UserError, match="GB free; pool more"):
         check_room(huge)
     assert manifest.videos_hash == store.header.videos_hash
-
-
-@pytest.mark.usefixtures("shared_ray")
-def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, write_video: WriteVideo) -> None:
-    """SIGKILL of the driver once some parts are written; the second run keeps those parts and adds the others."""
-    videos = write_faces(tmp_path / "videos", write_video, actors=range(1, 5))
-    experiment = write_experiment(tmp_path, videos, embedding={"videos_per_task": 1})
-    context = open_context(experiment)
-    manifest, store = open_store(context)
-    index(context)
-    kill_when(fersweep("embed", experiment), lambda: len(store.waiting_parts()) >= 3)
-    folder = store.storage.local_path
-    assert folder is not None
-    done = {file: file.stat().st_mtime_ns for file in folder.glob("parts/part-*")}
-    assert 3 <= len(done) < store.header.num_parts and not store.complete
-
-    ages: dict[Path, int] = {}
-
-    def look(_: EmbeddingProgress) -> None:  # the parts vanish when their shard is sealed: note their times before
-        for file in done:
-            with suppress(FileNotFoundError):
-                ages[file] = file.stat().st_mtime_ns
-
-    embed(store, manifest, context.experiment.embedding_settings, look)
-    assert store.complete and store.waiting_parts() == set()
-    assert ages == done, "a finished part was made again"
-
-    undisturbed = run_embedding(experiment, f"tokens.store={tmp_path}/undisturbed")
-    assert files_of(undisturbed.shards) == files_of(store.shards)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from distributed.encoders.vjepa import VisionTransformer
 from distributed.errors import UserError
 from jobs.embed import embed_videos
 from jobs.run import run_stage
+from tests.accidents import small_disk
 from tests.finished_run import BROKEN, FinishedRun, listen, said, state_of
 
 
@@ -90,54 +88,35 @@ def test_a_gpu_that_is_not_there_is_refused_before_any_worker_starts(finished_ru
         run_stage(context, "embed")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """A disk of 2 MB of which a given number of bytes is free; the file `filler` holds the others."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can make a small disk")
-
-    def leave(free: int) -> Path:
-        (place / "filler").unlink(missing_ok=True)
-        (place / "filler").write_bytes(bytes(shutil.disk_usage(place).free - free))
-        return place
-
-    try:
-        yield leave
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 @pytest.mark.usefixtures("shared_ray")
-def test_a_disk_that_is_too_small_and_one_that_fills_up(
-    finished_run: FinishedRun, small_disk: Callable[[int], Path]
-) -> None:
+def test_a_disk_that_is_too_small_and_one_that_fills_up(finished_run: FinishedRun, tmp_path: Path) -> None:
     """The first is seen before; after the second, the same command goes on once there is room."""
-    context = listen(finished_run.experiment, f"workspace={small_disk(100_000)}/w")
-    run_stage(context, "index")
-    with pytest.raises(UserError, match=r"the tokens will take .* GB free; pool more .* or set workspace or tokens.st"):
-        run_stage(context, "embed")
+    with small_disk(tmp_path / "disk", 2) as disk:
+        context = listen(finished_run.experiment, f"workspace={disk.leave(100_000)}/w")
+        run_stage(context, "index")
+        with pytest.raises(
+            UserError, match=r"the tokens will take .* GB free; pool more .* or set workspace or tokens.st"
+        ):
+            run_stage(context, "embed")
 
-    # Room for the tokens alone, not for what lies around them.
-    store = context.store(context.manifest())
-    place = small_disk(store.header.predicted_bytes + 4096)
-    with pytest.raises(OSError, match="No space left") as error:
-        embed_videos(context, context.manifest())
-    assert error.value.errno == errno.ENOSPC
-    done = state_of(place / "w" / "tokens")
-    parts = {file: done[file] for file in done if file.parent.name == "parts"}
-    assert parts and not store.complete
+        # Room for the tokens alone, not for what lies around them.
+        store = context.store(context.manifest())
+        place = disk.leave(store.header.predicted_bytes + 4096)
+        with pytest.raises(OSError, match="No space left") as error:
+            embed_videos(context, context.manifest())
+        assert error.value.errno == errno.ENOSPC
+        done = state_of(place / "w" / "tokens")
+        parts = {file: done[file] for file in done if file.parent.name == "parts"}
+        assert parts and not store.complete
 
-    small_disk(1_000_000)
-    again = listen(finished_run.experiment, f"workspace={place}/w")
-    embed_videos(again, again.manifest())
-    first = next(line for line in said(again).splitlines() if line.startswith("embed: ") and "/25" in line)
-    assert int(first.split()[1].split("/")[0]) >= len(parts), "what was embedded was not counted"
-    assert store.complete
-    other = finished_run.store
-    assert [store.shards.read_bytes(name) for name in store.shards.names()] == [
-        other.shards.read_bytes(name) for name in other.shards.names()
-    ]
-    assert os.listdir(place / "w" / "tokens" / Path(store.storage.uri).name / "parts") == []
+        disk.leave(1_000_000)
+        again = listen(finished_run.experiment, f"workspace={place}/w")
+        embed_videos(again, again.manifest())
+        first = next(line for line in said(again).splitlines() if line.startswith("embed: ") and "/25" in line)
+        assert int(first.split()[1].split("/")[0]) >= len(parts), "what was embedded was not counted"
+        assert store.complete
+        other = finished_run.store
+        assert [store.shards.read_bytes(name) for name in store.shards.names()] == [
+            other.shards.read_bytes(name) for name in other.shards.names()
+        ]
+        assert os.listdir(place / "w" / "tokens" / Path(store.storage.uri).name / "parts") == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import ExitStack
 
 import pytest
@@ -22,7 +24,11 @@ def test_a_full_disk_in_whatever_words_is_one_message_and_a_bug_keeps_its_traceb
                 raise KeyError("what came of it") from inner
         assert end.value.code == 2
         text = capsys.readouterr().err
-        assert text.startswith("fersweep: no space left on the disk; free some, or set workspace to a larger one")
+        assert text.startswith("fersweep: no space left on the disk; free some, or set workspace (TMPDIR, ")
+    with pytest.raises(SystemExit), ExitStack() as stack:
+        stack.push(explain)
+        raise OSError(28, "No space left on device", "/ws/pack")
+    assert "no space left on the disk for /ws/pack; free some" in capsys.readouterr().err
     with pytest.raises(KeyError), ExitStack() as stack:
         stack.push(explain)
         raise KeyError("ours")
@@ -42,3 +48,30 @@ def test_a_users_mistake_is_its_message_and_an_interruption_says_how_to_go_on(
         raise SystemExit(130)
     assert end.value.code == 130
     assert "the same command goes on from there" in capsys.readouterr().err
+
+
+SILENT = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from jobs.mistakes import end_on_sigterm, explain
+with ExitStack() as stack:
+    stack.push(explain)
+    stack.enter_context(end_on_sigterm())
+    ThreadPoolExecutor().submit(threading.Event().wait)  # a request that nobody answers
+    try:
+        print("at work", flush=True)
+        threading.Event().wait()
+    finally:
+        print("all is closed")
+"""
+
+
+def test_sigterm_closes_everything_and_waits_for_nobody() -> None:
+    process = subprocess.Popen([sys.executable, "-c", SILENT], stdout=-1, stderr=-1, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "at work\n"
+    process.terminate()
+    output, error = process.communicate(timeout=20)
+    assert process.returncode == 143 and output == "all is closed\n"
+    text = "told to end (SIGTERM); what is finished is kept, and the same command goes on from there"
+    assert error == f"fersweep: {text}\n"

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jobs.context import Context
-from jobs.run import run_stage
 from jobs.sweep import fold_searches, found_records, sweep
-from tests.finished_run import CONFIGURATIONS, FOLDS, PACK, FinishedRun, listen, mlflow_runs, said, state_of
-from tests.small_road import fersweep, kill_when
+from tests.finished_run import CONFIGURATIONS, FOLDS, PACK, FinishedRun, listen, said
 
 PACKS = FOLDS * CONFIGURATIONS // PACK
 
@@ -56,32 +54,3 @@ def test_the_papers_recipe_needs_no_sweep(finished_run: FinishedRun, tmp_path: P
     sweep(context, finished_run.manifest, finished_run.store)
     assert said(context) == "sweep: nothing to search, evaluate.selection is paper\n"
     assert not (tmp_path / "w").exists()
-
-
-def test_killed_in_the_middle_it_goes_on_and_finds_the_same(finished_run: FinishedRun, tmp_path: Path) -> None:
-    """SIGKILL of the driver once a pack has ended; the run that was never disturbed is the finished one."""
-    workspace = tmp_path / "workspace"
-    overrides = [f"workspace={workspace}", finished_run.tokens]
-    context = listen(finished_run.experiment, *overrides)
-    run_stage(context, "index")
-
-    command: tuple[str | Path, ...] = ("sweep", finished_run.experiment, *overrides, "cluster.num_cpus=2")
-    kill_when(fersweep(*command), lambda: any(workspace.glob("sweep/*/fold-*/pack-*.json")))
-    done = state_of(workspace / "sweep")
-    assert 1 <= len(done) < PACKS, "it was killed too late for this test to say anything"
-    assert any(run.info.status == "RUNNING" for run in mlflow_runs(workspace).values())
-
-    run_stage(context, "sweep")
-    after = state_of(workspace / "sweep")
-    assert len(after) == PACKS
-    assert {file: after[file] for file in done} == done, "a pack that had ended was trained again"
-    assert f"sweep: {len(done) * PACK}/{FOLDS * CONFIGURATIONS}" in said(
-        context
-    )  # the first line counts what was there
-    assert records_of(context) == records_of(finished_run.context)
-
-    runs = mlflow_runs(workspace)
-    key = next(iter(runs)).split("/")[0]
-    wanted = {f"{key}/fold:{fold}/trial:{trial}" for fold in range(FOLDS) for trial in range(CONFIGURATIONS)}
-    assert runs.keys() == {key, *(f"{key}/fold:{fold}" for fold in range(FOLDS)), *wanted}
-    assert "RUNNING" not in {run.info.status for run in runs.values()}

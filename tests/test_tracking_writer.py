@@ -129,3 +129,17 @@ def test_a_run_that_somebody_has_deleted_stops_nothing(connect: Open) -> None:
     writer.put(lambda tracker: tracker.log_probe("deleted", probe_record(0, 0)))
     assert writer.close() == 1
     assert "MLflow holds no run 'sweep:deleted/fold:0'" in told[0]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_who_is_told_to_end_waits_for_no_server_that_never_answers(connect: Open, together: bool) -> None:
+    """Neither for the request that is on its way, nor for those that it holds up."""
+    answer = threading.Event()
+    done: list[int] = []
+    writer = Writer(connect, print).open(connect())
+    writer.put(lambda _: answer.wait(timeout=60), together=together)
+    writer.put(lambda _: done.append(1), together=False)
+    started = time.monotonic()
+    assert writer.close(at_most=0.5) == 2
+    assert time.monotonic() - started < 5 and done == []
+    answer.set()

@@ -5,6 +5,7 @@ does not answer, everything waits here; what it has not taken in the end is coun
 workspace holds it.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -44,6 +45,7 @@ class Writer:
         self._jobs: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._deadline: float | None = None
+        self._end = math.inf
         self._silent_since: float | None = None
         self._refused: list[str] = []
         self._bug: BaseException | None = None
@@ -67,16 +69,21 @@ class Writer:
             self._jobs.append(_Waiting(job, together))
             self._changed.notify()
 
-    def close(self) -> int:
+    def close(self, *, at_most: float | None = None) -> int:
         """Send what waits and return how much of it MLflow did not take.
 
-        Waits as long as the server takes what it is sent, and `grace` seconds for one that is gone. Raises what a
-        job raised that has nothing to do with MLflow.
+        Waits as long as the server takes what it is sent, `at_most` so many seconds, and `grace` seconds for one that
+        is gone. Raises what a job raised that has nothing to do with MLflow.
         """
         with self._changed:
             self._deadline = time.monotonic() + self._grace
+            if at_most is not None:
+                self._end = time.monotonic() + at_most
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(at_most)
+        if self._thread.is_alive():  # in a request that nobody answers
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            return len(self._jobs) + len(self._refused)
         self._stack.close()
         if self._bug is not None:
             raise self._bug
@@ -104,6 +111,8 @@ class Writer:
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._deadline is not None)
             batch: list[_Waiting] = []
+            if time.monotonic() > self._end:
+                return batch
             for waiting in self._jobs:
                 if batch and (len(batch) == BATCH or not (waiting.together and batch[0].together)):
                     break
