@@ -62,6 +62,9 @@ ROAD = (
     "benchmark_embed",
     "labelled_tokens",
     "products",
+    "readout_programs",
+    "readout_kernel",
+    "readout_trust",
     "readout",
     "metrics",
     "intervals",
@@ -118,12 +121,23 @@ TORCH_ALONE = (
     "augmentation",
     "cropping",
     "views",
+    "readout_kernel",
     "readout",
     "training",
     "benchmark_probe",
     "encoders",
 )  # must run where ray, pyarrow and pydantic are missing
-MISSING_THERE = {"ray", "pyarrow", "pydantic", "decord", "mlflow", "pebble", "transformers", "huggingface_hub"}
+MISSING_THERE = {
+    "ray",
+    "pyarrow",
+    "pydantic",
+    "decord",
+    "mlflow",
+    "pebble",
+    "transformers",
+    "huggingface_hub",
+    "triton",
+}
 MISSING_THERE |= {"tracking", "jobs"}
 
 

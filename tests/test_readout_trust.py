@@ -1,0 +1,93 @@
+"""Who reads the tokens: the environment's word, the tokens' own shape, and what happens where nothing can compile."""
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from distributed import readout_programs, readout_trust
+from distributed.errors import UserError
+from distributed.readout import PreparedTokens, readout, token_statistics
+from distributed.readout_trust import VARIABLE, disagreement, forced, is_trusted
+
+TOKENS = torch.randn(2, 30, 16).to(torch.bfloat16)
+QUERIES = torch.randn(3, 16)
+
+
+def reference(tokens: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+    x = torch.nn.functional.layer_norm(tokens.float(), tokens.shape[-1:])
+    return (queries @ x.transpose(1, 2)).softmax(dim=-1) @ x
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(readout_trust, "_fits", lambda tokens: True)
+    agrees = readout_trust._agrees
+    agrees.cache_clear()
+    yield
+    agrees.cache_clear()
+
+
+def test_a_cpu_is_left_to_torch_and_nothing_is_said() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not is_trusted(TOKENS, QUERIES, reference)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_without_triton_torch_reads_and_that_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readout_programs, "HAS_TRITON", False)
+    prepared = PreparedTokens(TOKENS, token_statistics(TOKENS))
+    with pytest.warns(UserWarning, match="torch alone reads bfloat16 tokens of 16 .*: triton is not installed") as said:
+        first, second = readout(prepared, QUERIES), readout(prepared, QUERIES)
+    assert len(said) == 1 and torch.equal(first, second)
+    torch.testing.assert_close(first, reference(TOKENS, QUERIES), rtol=0.05, atol=0.02)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_a_wrong_gradient_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_out(tokens: torch.Tensor, mean: torch.Tensor, rstd: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+        return reference(tokens, queries.detach() + 0.95 * (queries - queries.detach()))
+
+    monkeypatch.setattr(readout_trust, "read_out", read_out)
+    said = disagreement(TOKENS.device, TOKENS.dtype, 16, 16, reference)
+    assert said is not None and said.startswith("its gradient is 5.0e-02 of its norm from torch's")
+    monkeypatch.setattr(readout_trust, "read_out", lambda tokens, mean, rstd, queries: reference(tokens, queries))
+    for rows in (16, 64, 128):
+        assert disagreement(TOKENS.device, TOKENS.dtype, 16, rows, reference) is None
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_the_environment_may_ask_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readout_trust, "_agrees", lambda *kind: True)
+    assert is_trusted(TOKENS, QUERIES, reference)
+    assert not is_trusted(TOKENS, QUERIES.double(), reference), "queries of another type"
+    with forced("torch"):
+        assert not is_trusted(TOKENS, QUERIES, reference)
+    monkeypatch.setenv(VARIABLE, "torch")
+    assert not is_trusted(TOKENS, QUERIES, reference)
+    with forced("auto"):
+        assert is_trusted(TOKENS, QUERIES, reference)
+    monkeypatch.setenv(VARIABLE, "fast")
+    with pytest.raises(UserError, match="FERSWEEP_READOUT=fast .* auto, torch"):
+        is_trusted(TOKENS, QUERIES, reference)
+
+
+def test_what_the_programs_cannot_take_is_torchs() -> None:
+    """Said of tensors on a GPU, of which these have but the name."""
+
+    class Elsewhere:
+        def __init__(self, tokens: torch.Tensor) -> None:
+            self.tokens = tokens
+            self.device = torch.device("cuda", 0)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.tokens, name)
+
+    def fits(tokens: torch.Tensor) -> bool:
+        return readout_trust._fits(Elsewhere(tokens))  # type: ignore[arg-type]
+
+    assert fits(TOKENS) and fits(TOKENS.half())
+    assert not fits(TOKENS.float()) and not fits(TOKENS.double())
+    assert not fits(TOKENS[:, ::2]) and not fits(TOKENS.flatten()[3:].view(-1)[:480].view(1, 30, 16))
