@@ -128,11 +128,16 @@ def readout(tokens: Tensor | PreparedTokens, queries: Tensor) -> Tensor:
     statistics = prepared.statistics
     if statistics is None:
         return _attend(prepared.values, queries)
-    if is_trusted(prepared.values, queries, _plainly):
+    if uses_programs(prepared, queries):
         return read_out(prepared.values, statistics.mean, statistics.rstd, queries)
     keep = torch.is_grad_enabled() and queries.requires_grad
     apply: Callable[..., Tensor] = _PiecewiseReadout.apply
     return apply(prepared.values, statistics.mean, statistics.rstd, queries, keep)
+
+
+def uses_programs(tokens: PreparedTokens, queries: Tensor) -> bool:
+    """Whether these are read by programs of our own on a GPU, rather than by torch alone."""
+    return tokens.statistics is not None and is_trusted(tokens.values, queries, _plainly)
 
 
 def _plainly(tokens: Tensor, queries: Tensor) -> Tensor:
