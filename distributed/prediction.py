@@ -44,7 +44,7 @@ def pack_readouts(probes: Sequence[Probe], tokens: PreparedTokens | Tensor) -> l
 
 
 def _mixed(probe: MixingProbe, tokens: Tensor) -> Tensor:
-    """What a probe makes of tokens; in bfloat16 only its products, as its authors train it: not norms, not sums."""
+    """What a probe makes of tokens. Its authors train it under autocast too; norms and sums stay float32."""
     with torch.autocast(tokens.device.type, torch.bfloat16, enabled=_multiplies_in_bfloat16(tokens)):
         return probe.mix(tokens.to(torch.promote_types(tokens.dtype, torch.float32)))
 

@@ -22,6 +22,7 @@ TYPES = (torch.float16, torch.bfloat16)
 FEW = 16
 _RESERVE = 6 * 1024  # bytes that programs share beside tiles
 _WIDEST = 2048  # features whose sums fit a multiprocessor's registers
+_JOINED = 128  # features whose parts a program joins
 _SAMPLE = 1024  # tokens of a batch whose mean is its common part
 
 
@@ -46,6 +47,7 @@ class Plan:
         return videos if self.few else videos * math.ceil(num_rows / self.rows) * math.ceil(dim / self.slice)
 
 
+@functools.cache
 def plan_for(num_rows: int, dim: int, shared: int) -> Plan:
     """For a GPU with so many bytes of `shared` memory for a program."""
     width = min(128, _power_of_two(dim))
@@ -110,6 +112,16 @@ class _Batch:
             rows, results, common, main, numbers, D=dim, BLOCK=_power_of_two(dim), num_warps=4
         )
         return main, numbers
+
+    def join(self, parts: Tensor, normalisers: Tensor) -> tuple[Tensor, Tensor]:
+        """Parts float32[B, parts, R, D] that are readouts of their own -> the whole's result and normaliser."""
+        videos, count, num_rows, dim = parts.shape
+        result, normaliser = self.empty(num_rows, dim), self.empty(num_rows)
+        grid = (num_rows, videos, math.ceil(dim / _JOINED))
+        _programs().join[grid](
+            parts, normalisers, result, normaliser, num_rows, count, D=dim, CHUNK=_JOINED, SOME=32, num_warps=4
+        )
+        return result, normaliser
 
     def options(self, backward: bool) -> dict[str, Any]:
         plan = self.plan
@@ -191,9 +203,7 @@ class _KernelReadout(torch.autograd.Function):
             common = batch.common()
             work = _whole if plan.few else _halves
             parts, normalisers, weights, levels = work(batch, *batch.ready(rows, rows, common), None)
-        share = normalisers.softmax(dim=1)
-        result = parts.mul_(share[..., None]).sum(dim=1)
-        normaliser = normalisers.logsumexp(dim=1)
+            result, normaliser = batch.join(parts, normalisers)
         ctx.save_for_backward(tokens, batch.mean, batch.rstd, common, weights, levels, normaliser, result)
         ctx.plan, ctx.processors = plan, units
         return result

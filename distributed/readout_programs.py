@@ -19,7 +19,7 @@ try:
     import triton.language as tl
 
     # Compiled once for all batches, so that what was tried once is what runs.
-    jit = triton.jit(do_not_specialize=["given", "results", "mean", "rstd", "N", "R", "tiles"])
+    jit = triton.jit(do_not_specialize=["given", "results", "mean", "rstd", "N", "R", "tiles", "count"])
     HAS_TRITON = True
 except ImportError:  # importing must work where nothing here can run
     HAS_TRITON = False
@@ -238,3 +238,26 @@ def mix(
     else:
         mixed = mixed / all_of_it[:, None]
     _leave(parts, out, feature, valid, mixed, D)
+
+
+@jit
+def join(parts, normalisers, result, normaliser, R, count, D: tl.constexpr, CHUNK: tl.constexpr, SOME: tl.constexpr):
+    """`count` parts, readouts of their own float32[B, count, R, D], into the whole's `result` and `normaliser`.
+
+    Program (row, video, features), `SOME` parts at a time.
+    """
+    row, video = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    feature, own = tl.program_id(2) * CHUNK + tl.arange(0, CHUNK), video * R + row
+    top = tl.full([CHUNK], float("-inf"), tl.float32)
+    total, mixed = tl.zeros([CHUNK], tl.float32), tl.zeros([CHUNK], tl.float32)
+    for first in tl.range(0, count, SOME):
+        part = first + tl.arange(0, SOME)
+        there, at = part < count, (video * count + part) * R + row
+        logs = tl.load(normalisers + at, mask=there, other=float("-inf"))
+        now = tl.maximum(top, tl.max(logs, axis=0))
+        share, shrink = tl.exp(logs[:, None] - now[None, :]), tl.exp(top - now)
+        total = total * shrink + tl.sum(share, axis=0)
+        mixed = mixed * shrink + tl.sum(share * _block(parts, at, feature, there, D), axis=0)
+        top = now
+    tl.store(result + own * D + feature, mixed / total, mask=feature < D)
+    tl.store(normaliser + own + 0 * feature, top + tl.log(total), mask=feature == 0)

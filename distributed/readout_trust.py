@@ -23,6 +23,7 @@ CHOICES = ("auto", "torch")
 # How far from torch's a readout and a gradient may be, of their norms, to be trusted: what rounding to 8 bits does is
 # far below, what a wrong program does is far above.
 _TOLERANCES = (5e-3, 2e-2)
+_MOST_VIDEOS = 65_535  # programs that a GPU can number in one direction
 _forced: list[str] = []
 
 
@@ -45,7 +46,7 @@ def is_trusted(tokens: Tensor, queries: Tensor, reference: Callable[[Tensor, Ten
     choice = _forced[-1] if _forced else os.environ.get(VARIABLE, CHOICES[0])
     if choice not in CHOICES:
         raise UserError(f"{VARIABLE}={choice} in the environment: choose one of {', '.join(CHOICES)}")
-    if choice == "torch" or not (_fits(tokens) and queries.dtype == torch.float32):
+    if choice == "torch" or not (_fits(tokens) and _compiles(tokens.device) and queries.dtype == torch.float32):
         return False
     plan = plan_for(len(queries), tokens.shape[2], device_limits(tokens.device)[0])
     return _agrees(tokens.device, tokens.dtype, tokens.shape[2], plan.rows, reference)
@@ -54,7 +55,15 @@ def is_trusted(tokens: Tensor, queries: Tensor, reference: Callable[[Tensor, Ten
 def _fits(tokens: Tensor) -> bool:
     if tokens.dtype not in TYPES or tokens.device.type != "cuda":
         return False
-    return tokens.is_contiguous() and tokens.data_ptr() % 16 == 0 and tokens.shape[1] > 0
+    if tokens.shape[1] == 0 or tokens.shape[0] > _MOST_VIDEOS:
+        return False
+    return tokens.is_contiguous() and tokens.data_ptr() % 16 == 0
+
+
+@functools.cache
+def _compiles(device: torch.device) -> bool:
+    """Older GPUs have no such matrix units, and asking for them may end the process rather than raise an error."""
+    return torch.version.cuda is not None and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 @functools.cache

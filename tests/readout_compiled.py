@@ -19,7 +19,7 @@ from distributed import readout_programs as programs
 from distributed.readout_kernel import plan_for
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-NUMBERS = ("N", "R", "length", "stride", "tiles")
+NUMBERS = ("N", "R", "length", "stride", "tiles", "count")
 NARROW = ("tokens", "weights", "main", "known", "rows")
 SHARED = {80: 163 * 1024, 90: 227 * 1024}
 DIM = 1280
@@ -31,7 +31,7 @@ def compiled(program: Any, target: int, constants: dict[str, int], dtype: str = 
     signature = {name: kinds.get(name, "*fp32") for name in program.arg_names}
     aligned = [(i,) for i, each in enumerate(program.params) if not (each.do_not_specialize or each.name in constants)]
     source = ASTSource(program, signature, constants, {place: [["tt.divisibility", 16]] for place in aligned})
-    warps = 4 if program is programs.ready else 8
+    warps = 4 if program in (programs.ready, programs.join) else 8
     kernel = triton.compile(source, target=GPUTarget("cuda", target, 32), options={"num_warps": warps})
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.asm["cubin"])
@@ -45,7 +45,10 @@ def compiled(program: Any, target: int, constants: dict[str, int], dtype: str = 
 
 def all_of(target: int) -> dict[str, dict[str, Any]]:
     few, many = (plan_for(rows, DIM, SHARED[target]) for rows in (16, 256))
-    found = {"ready": compiled(programs.ready, target, {"D": DIM, "BLOCK": 2048})}
+    found = {
+        "ready": compiled(programs.ready, target, {"D": DIM, "BLOCK": 2048}),
+        "join": compiled(programs.join, target, {"D": DIM, "CHUNK": 128, "SOME": 32}),
+    }
     for backward in (False, True):
         shape = {"D": DIM, "BACKWARD": backward}
         of_few, of_many = (

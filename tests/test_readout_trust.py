@@ -23,6 +23,7 @@ def reference(tokens: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(readout_trust, "_fits", lambda tokens: True)
+    monkeypatch.setattr(readout_trust, "_compiles", lambda device: True)
     agrees = readout_trust._agrees
     agrees.cache_clear()
     yield
@@ -62,6 +63,9 @@ def test_a_wrong_gradient_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_environment_may_ask_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readout_trust, "_agrees", lambda *kind: True)
     assert is_trusted(TOKENS, QUERIES, reference)
+    with monkeypatch.context() as old_gpu:
+        old_gpu.setattr(readout_trust, "_compiles", lambda device: False)
+        assert not is_trusted(TOKENS, QUERIES, reference)
     assert not is_trusted(TOKENS, QUERIES.double(), reference), "queries of another type"
     with forced("torch"):
         assert not is_trusted(TOKENS, QUERIES, reference)
@@ -89,5 +93,6 @@ def test_what_the_programs_cannot_take_is_torchs() -> None:
         return readout_trust._fits(Elsewhere(tokens))  # type: ignore[arg-type]
 
     assert fits(TOKENS) and fits(TOKENS.half())
+    assert not fits(TOKENS[:, :0]) and not fits(torch.zeros(70_000, 1, 8, dtype=torch.bfloat16))
     assert not fits(TOKENS.float()) and not fits(TOKENS.double())
     assert not fits(TOKENS[:, ::2]) and not fits(TOKENS.flatten()[3:].view(-1)[:480].view(1, 30, 16))
