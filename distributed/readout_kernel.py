@@ -187,7 +187,8 @@ def _halves(batch: _Batch, rows: Tensor, numbers: Tensor, known: _Known | None) 
         tokens, num_rows, each * plan.tile, weights.shape[2], count * each,
         CHUNK=plan.slice, STEP=plan.step, **options,
     )  # fmt: skip
-    return parts, (level + total.log2()).mul_(math.log(2)), weights, levels
+    normalisers = (level + total.log2()).mul_(math.log(2)) if known is None else level  # pulls have none
+    return parts, normalisers, weights, levels
 
 
 class _KernelReadout(torch.autograd.Function):
@@ -195,9 +196,9 @@ class _KernelReadout(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, tokens: Tensor, mean: Tensor, rstd: Tensor, queries: Tensor, plan: Plan, units: int
+        ctx: Any, tokens: Tensor, mean: Tensor, rstd: Tensor, queries: Tensor, plan: Plan, processors: int
     ) -> Tensor:
-        batch = _Batch(tokens, mean.contiguous(), rstd.contiguous(), len(queries), plan, units)
+        batch = _Batch(tokens, mean.contiguous(), rstd.contiguous(), len(queries), plan, processors)
         rows = queries.contiguous()
         with torch.cuda.device_of(tokens):  # type: ignore[no-untyped-call]
             common = batch.common()
@@ -205,7 +206,7 @@ class _KernelReadout(torch.autograd.Function):
             parts, normalisers, weights, levels = work(batch, *batch.ready(rows, rows, common), None)
             result, normaliser = batch.join(parts, normalisers)
         ctx.save_for_backward(tokens, batch.mean, batch.rstd, common, weights, levels, normaliser, result)
-        ctx.plan, ctx.processors = plan, units
+        ctx.plan, ctx.processors = plan, processors
         return result
 
     @staticmethod

@@ -77,7 +77,7 @@ def _agrees(
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
     if reason is not None:
         what = f"{str(dtype).removeprefix('torch.')} tokens of {dim} features on {device}, {rows} rows at a time"
-        warnings.warn(f"torch alone reads {what}, slower than the programs for it would: {reason}", stacklevel=4)
+        warnings.warn(f"torch alone reads {what}, slower than programs of our own would: {reason}", stacklevel=4)
     return reason is None
 
 

@@ -8,7 +8,7 @@ import torch
 
 from distributed import readout_programs, readout_trust
 from distributed.errors import UserError
-from distributed.readout import PreparedTokens, readout, token_statistics
+from distributed.readout import PreparedTokens, readout, token_statistics, uses_programs
 from distributed.readout_trust import VARIABLE, disagreement, forced, is_trusted
 
 TOKENS = torch.randn(2, 30, 16).to(torch.bfloat16)
@@ -96,3 +96,24 @@ def test_what_the_programs_cannot_take_is_torchs() -> None:
     assert not fits(TOKENS[:, :0]) and not fits(torch.zeros(70_000, 1, 8, dtype=torch.bfloat16))
     assert not fits(TOKENS.float()) and not fits(TOKENS.double())
     assert not fits(TOKENS[:, ::2]) and not fits(TOKENS.flatten()[3:].view(-1)[:480].view(1, 30, 16))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("rows", [16, 256])
+def test_on_a_gpu_the_programs_are_trusted_and_agree_at_the_published_size(dtype: torch.dtype, rows: int) -> None:
+    generator = torch.Generator("cuda").manual_seed(0)
+    tokens = torch.randn(2, 18_432, 1280, generator=generator, device="cuda")
+    tokens = (tokens + 2 * torch.randn(1280, generator=generator, device="cuda")).to(dtype)
+    prepared, found = PreparedTokens(tokens, token_statistics(tokens)), []
+    start = 0.05 * torch.randn(rows, 1280, generator=generator, device="cuda")
+    for choice in ("auto", "torch"):
+        queries = start.clone().requires_grad_()
+        with forced(choice):
+            assert uses_programs(prepared, queries) == (choice == "auto")
+            result = readout(prepared, queries)
+        result.square().sum().backward()  # type: ignore[no-untyped-call]
+        assert queries.grad is not None
+        found.append((result.detach(), queries.grad))
+    for mine, torchs in zip(*found, strict=True):
+        assert (mine - torchs).norm() < 1e-2 * torchs.norm()
