@@ -127,18 +127,8 @@ TORCH_ALONE = (
     "benchmark_probe",
     "encoders",
 )  # must run where ray, pyarrow and pydantic are missing
-MISSING_THERE = {
-    "ray",
-    "pyarrow",
-    "pydantic",
-    "decord",
-    "mlflow",
-    "pebble",
-    "transformers",
-    "huggingface_hub",
-    "triton",
-}
-MISSING_THERE |= {"tracking", "jobs"}
+MISSING_THERE = {"ray", "pyarrow", "pydantic", "decord", "mlflow", "pebble", "transformers", "huggingface_hub"}
+MISSING_THERE |= {"triton", "tracking", "jobs"}
 
 
 def files_of(room: str) -> list[Path]:
