@@ -4,7 +4,8 @@ Both sides read the same random tokens of one type. The plain side is written wi
 Linear, scaled_dot_product_attention) and holds its weights in the tokens' type; the packs hold theirs in float32, as
 in training. A step is everything from tokens to gradients of all weights; the optimiser's part, the same for both, is
 timed by itself. Every round measures all sides one after the other, so that what else the machine does meets all of
-them, and the ratios are medians of the rounds' own ratios.
+them, and the ratios are medians of the rounds' own ratios. On a GPU, packs that programs of our own read are measured
+with torch alone too.
 """
 
 import itertools
@@ -13,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,12 +22,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distributed.prediction import pack_logits
-from distributed.readout import PreparedTokens, prepare, readout, token_statistics
+from distributed.readout import PreparedTokens, prepare, readout, token_statistics, uses_programs
+from distributed.readout_trust import forced
 from distributed.schedules import ProbeOptimizer
 from search_spaces.attentive import AttentiveProbe
 from search_spaces.optimisation import OptimSettings
 
 CLASSES = 8
+# Times that a GPU is given a piece of work before it is waited for.
+_REPEATS = 10
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
@@ -34,7 +38,8 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch
 class BenchmarkSettings:
     """What is measured: tokens [batch, tokens, dim] of `dtype`, probes of `heads` heads, packs of these sizes.
 
-    With one thread, seconds are the processor's own, to which others on the machine add nothing.
+    With one thread, seconds are the processor's own, to which others on the machine add nothing; on a GPU (`device`:
+    cuda) they are those of the clock.
     Raises ValueError on values that cannot be measured.
     """
 
@@ -46,8 +51,13 @@ class BenchmarkSettings:
     packs: tuple[int, ...] = (1, 8, 16)
     rounds: int = 5
     threads: int = 2
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(f"device = {self.device} is unknown: choose cpu or cuda")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("device = cuda, but torch finds no GPU here: choose cpu")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype = {self.dtype} is unknown: choose one of {sorted(DTYPES)}")
         for name in ("tokens", "dim", "batch", "heads", "rounds", "threads"):
@@ -65,7 +75,8 @@ class SideMeasured:
 
     `ratio` and `attention_ratio`: how many times as fast as the plain side. `copies`: the attention of the whole pack
     in times of a copy of the tokens' bytes; `rate`: bytes of tokens per second, at two passes a step, and `peak`: the
-    most bytes that one step took beside tokens and weights, gradients included.
+    most bytes that one step took beside tokens and weights, gradients included. `programs`: whether programs of our
+    own read the tokens.
     """
 
     name: str
@@ -76,6 +87,7 @@ class SideMeasured:
     copies: float
     rate: float
     peak: int
+    programs: bool
 
 
 @dataclass(frozen=True)
@@ -126,8 +138,9 @@ class _Side:
     modules: list[nn.Module]
     step: Callable[[], None]
     attention: Callable[[], None]
-    step_seconds: list[float]
-    attention_seconds: list[float]
+    programs: bool
+    step_seconds: list[float] = field(default_factory=list)
+    attention_seconds: list[float] = field(default_factory=list)
 
     def forget(self) -> None:
         for module in self.modules:
@@ -135,7 +148,7 @@ class _Side:
 
 
 def measure(settings: BenchmarkSettings, on_round: Callable[[int], None] | None = None) -> BenchmarkResult:
-    """Measure all sides on the CPU; `on_round` is told the number of rounds that ended."""
+    """Measure all sides; `on_round` is told the number of rounds that ended."""
     before = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
@@ -146,20 +159,22 @@ def measure(settings: BenchmarkSettings, on_round: Callable[[int], None] | None 
 
 def _measure(settings: BenchmarkSettings, on_round: Callable[[int], None] | None) -> BenchmarkResult:
     torch.manual_seed(0)
-    tokens = torch.randn(settings.batch, settings.tokens, settings.dim).to(DTYPES[settings.dtype])
-    labels = torch.arange(settings.batch) % CLASSES
+    tokens = torch.randn(settings.batch, settings.tokens, settings.dim).to(settings.device, DTYPES[settings.dtype])
+    labels = torch.arange(settings.batch, device=settings.device) % CLASSES
     prepared, target = prepare(tokens), torch.empty_like(tokens)
-    sides = [_plain(settings, tokens, labels), *(_pack(size, settings, prepared, labels) for size in settings.packs)]
-    peaks = [_peak(side) for side in sides]  # which also is each side's first, slower step
+    sides = [_plain(settings, tokens, labels)]
+    for size in settings.packs:
+        sides.append(_pack(size, settings, prepared, labels))
+        if sides[-1].programs:
+            sides.append(_torch_alone(sides[-1]))
+    peaks = [_peak(side, settings.device) for side in sides]  # which also is each side's first, slower step
     copies, passes = [], []
     for number in range(1, settings.rounds + 1):
-        copies.append(_seconds(lambda: target.copy_(tokens)))
-        passes.append(_seconds(lambda: token_statistics(tokens)))
+        copies.append(_seconds(lambda: target.copy_(tokens), settings.device))
+        passes.append(_seconds(lambda: token_statistics(tokens), settings.device))
         for side in sides:
-            side.step_seconds.append(_seconds(side.step))
-            side.forget()
-            side.attention_seconds.append(_seconds(side.attention))
-            side.forget()
+            side.step_seconds.append(_seconds(side.step, settings.device, side.forget))
+            side.attention_seconds.append(_seconds(side.attention, settings.device, side.forget))
         if on_round is not None:
             on_round(number)
     size, copy = tokens.numel() * tokens.itemsize, statistics.median(copies)
@@ -168,7 +183,7 @@ def _measure(settings: BenchmarkSettings, on_round: Callable[[int], None] | None
 
 
 def _plain(settings: BenchmarkSettings, tokens: Tensor, labels: Tensor) -> _Side:
-    model = PlainClassifier(settings.dim, settings.heads).to(tokens.dtype)
+    model = PlainClassifier(settings.dim, settings.heads).to(tokens)
 
     def step() -> None:
         F.cross_entropy(model(tokens).float(), labels).backward()  # type: ignore[no-untyped-call]
@@ -176,20 +191,32 @@ def _plain(settings: BenchmarkSettings, tokens: Tensor, labels: Tensor) -> _Side
     def attention() -> None:
         model.attend(tokens).sum().backward()  # type: ignore[no-untyped-call]
 
-    return _Side("plain", 1, [model], step, attention, [], [])
+    return _Side("plain", 1, [model], step, attention, False)
 
 
 def _pack(size: int, settings: BenchmarkSettings, tokens: PreparedTokens, labels: Tensor) -> _Side:
-    probes = [AttentiveProbe(settings.dim, CLASSES, heads=settings.heads, seed=seed) for seed in range(size)]
+    probes = [_probe(settings, seed) for seed in range(size)]
 
     def step() -> None:
         losses = [F.cross_entropy(logits, labels) for logits in pack_logits(probes, tokens)]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
 
-    def attention() -> None:
-        readout(tokens, torch.cat([probe.queries() for probe in probes])).sum().backward()  # type: ignore[no-untyped-call]
+    def queries() -> Tensor:
+        return torch.cat([probe.queries() for probe in probes])
 
-    return _Side(f"pack of {size}", size, list(probes), step, attention, [], [])
+    def attention() -> None:
+        readout(tokens, queries()).sum().backward()  # type: ignore[no-untyped-call]
+
+    return _Side(f"pack of {size}", size, list(probes), step, attention, uses_programs(tokens, queries()))
+
+
+def _torch_alone(side: _Side) -> _Side:
+    step, attention = forced("torch")(side.step), forced("torch")(side.attention)
+    return _Side(f"{side.name}, torch alone", side.probes, side.modules, step, attention, False)
+
+
+def _probe(settings: BenchmarkSettings, seed: int) -> AttentiveProbe:
+    return AttentiveProbe(settings.dim, CLASSES, heads=settings.heads, seed=seed).to(settings.device)
 
 
 def _measured(side: _Side, plain: _Side, copies: list[float], size: int, peak: int) -> SideMeasured:
@@ -206,30 +233,48 @@ def _measured(side: _Side, plain: _Side, copies: list[float], size: int, peak: i
         copies=ratio(copies, side.attention_seconds),
         rate=2 * size / attention,
         peak=peak,
+        programs=side.programs,
     )
 
 
 def _optimiser(settings: BenchmarkSettings) -> float:
     """Seconds of one step of the optimiser on one probe."""
-    probe = AttentiveProbe(settings.dim, CLASSES, heads=settings.heads, seed=0)
+    probe = _probe(settings, 0)
     optimizer = ProbeOptimizer(probe, OptimSettings(), total_steps=100, clip_grad=1.0, final_weight_decay=0.0)
     seconds = []
     for _ in range(settings.rounds + 1):
         for weight in probe.parameters():
             weight.grad = torch.zeros_like(weight)
-        seconds.append(_seconds(optimizer.step))
+        seconds.append(_seconds(optimizer.step, settings.device))
     return statistics.median(seconds[1:])
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], object], device: str, after: Callable[[], None] = lambda: None) -> float:
+    """Of one piece of work; what is done after it costs a GPU nothing."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        for _ in range(_REPEATS):
+            work()
+            after()
+        torch.cuda.synchronize()
+        return (time.perf_counter() - began) / _REPEATS
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     began = clock()
     work()
-    return clock() - began
+    seconds = clock() - began
+    after()
+    return seconds
 
 
-def _peak(side: _Side) -> int:
+def _peak(side: _Side, device: str) -> int:
     """The most bytes of tensors that a step holds at once, beside what was there before."""
+    if device == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        side.step()
+        side.forget()
+        return torch.cuda.max_memory_allocated() - before
     with _quiet_stderr(), torch.autograd.profiler.profile(profile_memory=True) as profiler:
         side.step()
     side.forget()

@@ -37,10 +37,20 @@ def pack_readouts(probes: Sequence[Probe], tokens: PreparedTokens | Tensor) -> l
         found |= dict(zip(plain, _shared_readouts([probes[i] for i in plain], prepared), strict=True))
     for i, probe in mixing.items():
         assert isinstance(tokens, Tensor), "prepared tokens can no longer be mixed"
-        mixed = probe.mix(tokens.to(torch.promote_types(tokens.dtype, torch.float32)))
+        mixed = _mixed(probe, tokens)
         # Standardised as a whole: the piecewise readout gives tokens no gradient, and these need one.
         found |= {i: _shared_readouts([probe], PreparedTokens(standardise(mixed), None))[0]}
     return [found[i] for i in range(len(probes))]
+
+
+def _mixed(probe: MixingProbe, tokens: Tensor) -> Tensor:
+    """What a probe makes of tokens. Its authors train it under autocast too; norms and sums stay float32."""
+    with torch.autocast(tokens.device.type, torch.bfloat16, enabled=_multiplies_in_bfloat16(tokens)):
+        return probe.mix(tokens.to(torch.promote_types(tokens.dtype, torch.float32)))
+
+
+def _multiplies_in_bfloat16(tokens: Tensor) -> bool:
+    return tokens.is_cuda and tokens.dtype == torch.bfloat16
 
 
 def _shared_readouts(probes: Sequence[Probe], tokens: PreparedTokens) -> list[Tensor]:

@@ -7,7 +7,8 @@ readout is the weighted mean of the standardised tokens. Tokens are used as they
 as the weights of all rows allow, each with a softmax of its own whose normaliser says its share in the whole (Milakov
 and Gimelshein, "Online normalizer calculation for softmax", 2018); the backward pass uses the weights of the forward
 pass as far as they were worth their memory, and computes the others again (Dao et al., "FlashAttention", 2022).
-Batches that fit a processor's cache are standardised once and kept.
+Batches that fit a processor's cache are standardised once and kept. Large batches of 16-bit tokens on a GPU are read by
+programs of our own where these can run (`distributed.readout_kernel`); the rest of this file is what they are held to.
 
 With bfloat16 tokens on a CPU, products are rounded (`distributed.products`); logits and gradients of an attentive probe
 are nearer to double precision than those of the same classifier in bfloat16. With 16-bit tokens on a GPU only what
@@ -26,6 +27,8 @@ from torch import Tensor
 
 from distributed.batch_memory import BatchMemory
 from distributed.products import Rows, common_part, enters_as_it_is, mixture, narrowed, operand
+from distributed.readout_kernel import read_out
+from distributed.readout_trust import is_trusted
 
 EPS = 1e-5
 # A batch whose standardised copy is smaller than this is kept whole.
@@ -133,9 +136,20 @@ def readout(tokens: Tensor | PreparedTokens, queries: Tensor) -> Tensor:
     statistics = prepared.statistics
     if statistics is None:
         return _attend(prepared.values, queries)
+    if uses_programs(prepared, queries):
+        return read_out(prepared.values, statistics.mean, statistics.rstd, queries)
     keep = torch.is_grad_enabled() and queries.requires_grad
     apply: Callable[..., Tensor] = _PiecewiseReadout.apply
     return apply(prepared.values, statistics.mean, statistics.rstd, queries, keep)
+
+
+def uses_programs(tokens: PreparedTokens, queries: Tensor) -> bool:
+    """Whether these are read by programs of our own on a GPU, rather than by torch alone."""
+    return tokens.statistics is not None and is_trusted(tokens.values, queries, _plainly)
+
+
+def _plainly(tokens: Tensor, queries: Tensor) -> Tensor:
+    return _attend(standardise(tokens), queries)
 
 
 def _attend(standardised: Tensor, queries: Tensor) -> Tensor:

@@ -171,12 +171,13 @@ def benchmark_probe(
     packs: Annotated[str, typer.Option(help="sizes of packs")] = "1,8,16",
     rounds: Annotated[int, typer.Option(help="measurements of each")] = 5,
     threads: Annotated[int, typer.Option(help="with one, processor time is measured")] = 2,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
 ) -> None:
     """Training steps of packs of probes against the same classifier with keys and values of every token."""
     from jobs.benchmark import benchmark_probe as measure
 
     shape: dict[str, Any] = {"tokens": tokens, "dim": dim, "batch": batch, "heads": heads, "dtype": dtype}
-    measure(shape | {"rounds": rounds, "threads": threads}, packs, console())
+    measure(shape | {"rounds": rounds, "threads": threads, "device": device}, packs, console())
 
 
 @benchmarks.command("embed")

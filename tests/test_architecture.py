@@ -64,6 +64,9 @@ ROAD = (
     "benchmark_embed",
     "labelled_tokens",
     "products",
+    "readout_programs",
+    "readout_kernel",
+    "readout_trust",
     "readout",
     "metrics",
     "intervals",
@@ -120,13 +123,14 @@ TORCH_ALONE = (
     "augmentation",
     "cropping",
     "views",
+    "readout_kernel",
     "readout",
     "training",
     "benchmark_probe",
     "encoders",
 )  # must run where ray, pyarrow and pydantic are missing
 MISSING_THERE = {"ray", "pyarrow", "pydantic", "decord", "mlflow", "pebble", "transformers", "huggingface_hub"}
-MISSING_THERE |= {"tracking", "jobs"}
+MISSING_THERE |= {"triton", "tracking", "jobs"}
 
 
 def files_of(room: str) -> list[Path]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from distributed import benchmark_probe, readout_trust
 from distributed.benchmark_probe import CLASSES, BenchmarkSettings, PlainClassifier, measure
 from distributed.readout import readout
 from search_spaces.attentive import load_published
@@ -45,6 +46,25 @@ def test_figures_follow_from_each_other() -> None:
     assert plain.peak > 2 * weights and packs[0].peak > 4 * weights and packs[1].peak > 3 * 4 * weights
 
 
+def test_packs_that_our_programs_read_are_measured_with_torch_alone_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(benchmark_probe, "uses_programs", lambda tokens, queries: True)
+    monkeypatch.setattr(readout_trust, "_fits", lambda tokens: asked.append(True))  # torch reads all the same
+    result = measure(BenchmarkSettings(**SMALL | {"tokens": 5000, "dim": 256, "batch": 4, "packs": (1,)}))
+    assert [(side.name, side.programs) for side in result.sides] == [
+        ("plain", False),
+        ("pack of 1", True),
+        ("pack of 1, torch alone", False),
+    ]
+    assert len(asked) == 3, "by the memory's measurement, a step and the reading alone, not by torch alone"
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device = cuda, but torch finds no GPU here"):
+        BenchmarkSettings(**SMALL | {"device": "cuda"})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -52,6 +72,7 @@ def test_figures_follow_from_each_other() -> None:
         ({"heads": 5}, "heads = 5 does not divide dim = 32"),
         ({"packs": ()}, "packs"),
         ({"rounds": 0}, "rounds = 0"),
+        ({"device": "gpu"}, "device = gpu"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(change: dict[str, Any], message: str) -> None:
