@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Processes that share the tests, each with a Ray of its own: half of their time is waiting for other processes.
-TESTERS ?= 2
 
 .PHONY: setup system system-if-possible demo test lint types unit soak clean
 
@@ -38,7 +36,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest -m "not soak" -n $(TESTERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not soak"
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak

@@ -28,20 +28,6 @@ if TYPE_CHECKING:
 
 WriteVideo = Callable[..., Path]
 
-# Made once by the process that runs the tests which need it, so one process runs all of those.
-_MADE_ONCE = ("head", "finished_run")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests are spread over processes, a file's tests stay together, as do files that share what is made once."""
-    groups = {item.path: item.path.stem for item in items}
-    for name in _MADE_ONCE:
-        for item in items:
-            if name in getattr(item, "fixturenames", ()):
-                groups[item.path] = name
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
-
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:

@@ -132,7 +132,7 @@ class Worker:
             rows,
             rows,
             specs,
-            TrainingConfig(epochs=20, rungs=()),
+            TrainingConfig(epochs=8, rungs=()),
             num_classes=3,
             seed=0,
             on_epoch=lambda *_: seen.append(self.own_memory()),
