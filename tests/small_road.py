@@ -101,8 +101,8 @@ def fersweep(*arguments: str | Path) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=240)
+def finish(process: subprocess.Popen[str], *, timeout_s: float = 240) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=timeout_s)
     return process.returncode, output
 
 

@@ -109,7 +109,7 @@ def test_half_of_the_demo_runs_as_a_job_and_its_winners_read_three_times_chance(
     experiment = folder / "half.yaml"
     write_crema_d(folder / "videos", seed=0)
     experiment.write_text(yaml.safe_dump(settings))
-    code, output = finish(head.fersweep("submit", "run", experiment, "search.configurations=8"))
+    code, output = finish(head.fersweep("submit", "run", experiment, "search.configurations=8"), timeout_s=500)
     assert code == 0, output
     check_winners(open_context(experiment, "search.configurations=8"), num_videos=216, num_folds=5, uar=3 / 6)
     check_placement(head.placed())
