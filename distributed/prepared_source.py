@@ -84,10 +84,8 @@ class PreparedSource:
             yield PreparedTokens(self._kept.flatten(0, 1).index_select(0, flat), None)
 
     def _prepared(self, values: Tensor, rows: Rows, views: Rows) -> PreparedTokens:
-        if is_small(values):
-            return PreparedTokens(standardise(values, self._memory), None)
-        if not self._remembers:
-            return prepare(values)
+        if is_small(values) or not self._remembers:
+            return prepare(values, memory=self._memory)
         if self._statistics is None:
             self._statistics = torch.zeros(self._table, device=self._device)
         places = self._place[rows]

@@ -111,8 +111,8 @@ def standardise(tokens: Tensor, memory: BatchMemory | None = None) -> Tensor:
     if memory is None or tokens.device.type != "cpu":
         return F.layer_norm(tokens.to(_wide_type(tokens)), tokens.shape[-1:], eps=EPS)
     values = memory.take(tokens.shape, _wide_type(tokens)).copy_(tokens)
-    variance, mean = torch.var_mean(values, dim=-1, correction=0, keepdim=True)
-    return values.sub_(mean).mul_(variance.add_(EPS).rsqrt_())
+    mean, rstd = _statistics(values)
+    return values.sub_(mean.unsqueeze(-1)).mul_(rstd.unsqueeze(-1))
 
 
 def is_small(tokens: Tensor) -> bool:
@@ -120,10 +120,15 @@ def is_small(tokens: Tensor) -> bool:
     return tokens.numel() * _wide_type(tokens).itemsize <= _limit(_WHOLE_BYTES, tokens)
 
 
-def prepare(tokens: Tensor, statistics: TokenStatistics | None = None) -> PreparedTokens:
-    """Tokens [B, N, D] of any floating type, made ready for readouts; with their statistics where these are known."""
+def prepare(
+    tokens: Tensor, statistics: TokenStatistics | None = None, *, memory: BatchMemory | None = None
+) -> PreparedTokens:
+    """Tokens [B, N, D] of any floating type, made ready for readouts; with their statistics where these are known.
+
+    `memory`: what is standardised is put there (see `standardise`).
+    """
     if is_small(tokens):
-        return PreparedTokens(standardise(tokens), None)
+        return PreparedTokens(standardise(tokens, memory), None)
     return PreparedTokens(tokens, statistics or token_statistics(tokens))
 
 
