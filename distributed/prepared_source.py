@@ -84,7 +84,8 @@ class PreparedSource:
             yield PreparedTokens(self._kept.flatten(0, 1).index_select(0, flat), None)
 
     def _prepared(self, values: Tensor, rows: Rows, views: Rows) -> PreparedTokens:
-        if is_small(values) or not self._remembers:
+        # A GPU standardises a small batch in one pass, without statistics.
+        if not self._remembers or (self._device.type != "cpu" and is_small(values)):
             return prepare(values, memory=self._memory)
         if self._statistics is None:
             self._statistics = torch.zeros(self._table, device=self._device)
@@ -95,7 +96,7 @@ class PreparedSource:
             self._statistics[at] = torch.stack([fresh.mean, fresh.rstd], dim=1).float()
             self._known[places, views] = True
         known = self._statistics[at]
-        return prepare(values, TokenStatistics(known[:, 0], known[:, 1]))
+        return prepare(values, TokenStatistics(known[:, 0], known[:, 1]), memory=self._memory)
 
     def _index(self, numbers: Rows) -> Tensor:
         return torch.from_numpy(numbers).to(self._device)
