@@ -6,6 +6,7 @@ encoder writes its parts itself: tokens never pass through the object store or t
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -161,7 +162,8 @@ def _run_graph(
     """One summary row per part as it is encoded; `videos` as `part_videos` gives them."""
     quiet_data_context().target_max_block_size = None  # a part must not be cut in two
     size = settings.embedding.videos_per_task
-    parts = ray.data.from_arrow([videos.slice(start, size) for start in range(0, len(videos), size)])
+    # Not `from_arrow`: it starts a task for each table, on another CPU, to count the rows that are known here.
+    parts = ray.data.from_blocks([videos.slice(start, size) for start in range(0, len(videos), size)])
     decoded = parts.map_batches(
         decode_part,
         batch_size=None,
@@ -194,6 +196,7 @@ def _run_graph(
 
 def quiet_data_context() -> DataContext:
     """The settings of Ray Data in this process, without its own progress bars."""
+    os.environ["RAY_DATA_USAGE_DISABLED"] = "1"  # else an actor that reports on its use to Ray's makers
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -161,7 +161,7 @@ def _run_graph(evaluation: FullVideoEvaluation, parts: Sequence[int]) -> Iterato
     """The rows of `ScoreWindows` as they come."""
     quiet_data_context()
     tables = [evaluation.part(part).select(["part", "video_id", "path", "fold"]) for part in parts]
-    pieces = ray.data.from_arrow(tables).map_batches(
+    pieces = ray.data.from_blocks(tables).map_batches(
         decode_windows,
         batch_size=None,
         batch_format="pyarrow",

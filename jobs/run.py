@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from distributed.cluster import ray_session
 from distributed.folds import make_folds
 from distributed.manifest import Manifest
-from distributed.token_store import TokenStore
 from jobs.context import Context
-from jobs.embed import embed_videos
-from jobs.evaluate import evaluate
-from jobs.full_video import full_video as score_full_videos
 from jobs.index import index
-from jobs.report import report
-from jobs.sweep import sweep
-from jobs.transfer import transfer
 
 STAGES = ("index", "embed", "sweep", "evaluate", "report")
-
-_AFTER_EMBEDDING: dict[str, Callable[[Context, Manifest, TokenStore], object]] = {
-    "sweep": sweep,
-    "evaluate": evaluate,
-    "report": report,
-}
 
 
 def run_up_to(context: Context, last: str) -> None:
@@ -49,6 +35,9 @@ def run_stage(context: Context, name: str) -> None:
 
 def evaluate_further(context: Context, *, full_video: bool, on: Path | None) -> None:
     """What can be asked of the winners once every fold is scored; the next report shows it."""
+    from jobs.full_video import full_video as score_full_videos
+    from jobs.transfer import transfer
+
     manifest = context.manifest()
     if full_video:
         score_full_videos(context, manifest, context.store(manifest))
@@ -57,7 +46,22 @@ def evaluate_further(context: Context, *, full_video: bool, on: Path | None) -> 
 
 
 def _run(context: Context, name: str, manifest: Manifest) -> None:
+    """What a stage needs is imported with it: MLflow and matplotlib take two seconds that embedding need not wait."""
     if name == "embed":
+        from jobs.embed import embed_videos
+
         embed_videos(context, manifest)
+        return
+    store = context.store(manifest)
+    if name == "sweep":
+        from jobs.sweep import sweep
+
+        sweep(context, manifest, store)
+    elif name == "evaluate":
+        from jobs.evaluate import evaluate
+
+        evaluate(context, manifest, store)
     else:
-        _AFTER_EMBEDDING[name](context, manifest, context.store(manifest))
+        from jobs.report import report
+
+        report(context, manifest, store)

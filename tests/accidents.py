@@ -1,4 +1,4 @@
-"""What goes wrong: encoders that behave oddly, and a disk that is full, for the tests of it."""
+"""What goes wrong: videos and encoders that behave oddly, and a disk that is full, for the tests of it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,69 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
-import pytest
 import torch
 
 from distributed.embedding_workers import EncodeParts
 from distributed.encoding import extremes
 
-DEADLY = "Actor_01/01-01-03-01-01-01-01"
 
-
-class DiesOnOne(EncodeParts):
-    """Its process is killed whenever a certain video is encoded, as by a machine whose memory runs out."""
+class DiesOnDeadly(EncodeParts):
+    """Its process is killed whenever a deadly video is encoded, as by a machine whose memory runs out."""
 
     def _encoded(self, batch: pa.Table, videos: Sequence[int]) -> Any:
-        if DEADLY in [batch["video_id"][index].as_py() for index in videos]:
+        if any(_mark(batch["path"][index].as_py()).exists() for index in videos):
             os.kill(os.getpid(), signal.SIGKILL)
         return super()._encoded(batch, videos)
+
+
+@contextmanager
+def deadly(video: Path) -> Iterator[None]:
+    """A video on which `DiesOnDeadly` dies, and which is mended then."""
+    _mark(video).touch()
+    try:
+        yield
+    finally:
+        _mark(video).unlink()
+        video.touch()
+
+
+def _mark(video: str | Path) -> Path:
+    return Path(f"{video}.deadly")
+
+
+@contextmanager
+def hanging(video: Path) -> Iterator[Path]:
+    """In the video's place a pipe that nobody writes to: whoever opens it hangs for ever. It is mended then."""
+    aside = video.rename(f"{video}.aside")
+    os.mkfifo(video)
+    try:
+        yield video
+    finally:
+        video.unlink()
+        aside.rename(video)
+
+
+def kill_opener(pipe: Path, timeout_s: float = 120) -> None:
+    """SIGKILL the descendant of this process that hangs in opening a pipe, as a crash in native code would end it."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := [child.pid for child in psutil.Process().children(recursive=True) if _opens(child.pid, pipe)]):
+        assert time.monotonic() < deadline, f"nobody opens {pipe}"
+        time.sleep(0.05)
+    for process in found:
+        os.kill(process, signal.SIGKILL)
+
+
+def _opens(process: int, file: Path) -> bool:
+    """Whether a thread waits in a system call whose second argument, as that of openat, is the file's path."""
+    wanted = os.fsencode(file) + b"\0"
+    for call in Path(f"/proc/{process}/task").glob("*/syscall"):
+        with suppress(OSError, IndexError, OverflowError):  # it has ended, waits for nothing, or has a number there
+            with Path(f"/proc/{process}/mem").open("rb") as memory:
+                if os.pread(memory.fileno(), len(wanted), int(call.read_text().split()[2], 16)) == wanted:
+                    return True
+    return False
 
 
 class Sleeps(EncodeParts):
@@ -78,6 +124,8 @@ def small_disk(place: Path, megabytes: int) -> Iterator[SmallDisk]:
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        import pytest  # here, so that encoders need not wait for it
+
         pytest.skip("only root can make a small disk")
     try:
         yield SmallDisk(place)

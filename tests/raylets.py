@@ -12,6 +12,9 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
+# A lost node is noticed after 2 s, not 15.
+HEALTH_CHECKS = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 400}
+
 
 @contextmanager
 def start_raylets(head_cpus: int = 1) -> Iterator[Cluster]:
@@ -24,7 +27,8 @@ def start_raylets(head_cpus: int = 1) -> Iterator[Cluster]:
     place.setenv("RAY_TMPDIR", folder)
     cluster: Cluster | None = None
     try:
-        cluster = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": head_cpus})
+        head = {"num_cpus": head_cpus, "_system_config": HEALTH_CHECKS}
+        cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
         place.undo()
         yield cluster
     finally:

@@ -91,8 +91,13 @@ def files_of(storage: Storage) -> dict[str, bytes]:
 
 def fersweep(*arguments: str | Path) -> subprocess.Popen[str]:
     """The command line in a process group of its own, with a Ray of its own."""
+    return start_python("-m", "jobs", *arguments)
+
+
+def start_python(*arguments: str | Path) -> subprocess.Popen[str]:
+    """Python in a process group of its own, which joins no Ray by itself."""
     return subprocess.Popen(
-        [sys.executable, "-m", "jobs", *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

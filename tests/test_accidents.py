@@ -1,74 +1,48 @@
-"""A driver killed, told to end, or without a disk, and nodes that go and come: nothing lost, nothing different.
+"""Drivers killed, told to end, or without a disk; nodes that go and come; deadly videos; an MLflow that is gone.
 
-Drivers connect to several raylets of this machine as to any cluster: a head without CPUs, and a node with one.
+Nothing is lost and nothing different. Drivers connect to several raylets of this machine as to any cluster: a head
+without CPUs, and a node with one.
 """
 
 from __future__ import annotations
 
 import errno
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from ray.cluster_utils import Cluster
 
-from distributed.scored_videos import read_scored
-from jobs.context import Context
-from jobs.results import results_folder
+from distributed.encoder_deaths import REASON
+from distributed.token_store import TokenStore, read_ipc
 from jobs.run import run_stage, run_up_to
-from tests.accidents import small_disk
+from tests.accidents import deadly, hanging, kill_opener, small_disk
 from tests.conftest import WriteVideo
-from tests.finished_run import listen, mlflow_runs, said, write_csv_videos
+from tests.finished_run import BROKEN, mlflow_runs, said, write_csv_videos
 from tests.raylets import add, lose, start_raylets, works_on
 from tests.silent_endpoint import Asking, ask_silence
-from tests.small_road import fersweep, files_of, finish, kill_when, write_experiment
-from tests.test_jobs_sweep import records_of
+from tests.small_road import fersweep, finish, kill_when, start_python, write_experiment
+from tests.undisturbed import CONFIGURATIONS, FOLDS, SECTIONS, STAGES, Undisturbed, wait_for
 
-VIDEOS, FOLDS, CONFIGURATIONS, PACK = 25, 3, 4, 2
-# A video has many passes, and a probe many epochs: the work lasts for long enough to be disturbed.
-SECTIONS = {
-    "views": {"train": 4},
-    "embedding": {"videos_per_task": 1},
-    "folds": {"count": FOLDS, "validation": 0.3},
-    "search": {"configurations": CONFIGURATIONS, "pack": PACK, "random_first": 2, "families": ["linear"]},
-    "training": {"epochs": 150},
-    "sweep": {"cpus_per_trial": 1},
-}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What a stage writes as parts of it end: below which folder, by which names, how many, and the units of each."""
-
-    folder: str
-    pattern: str
-    total: int
-    units: int = 1
-
-    def done(self, workspace: Path) -> dict[Path, tuple[int, bytes]]:
-        """Every part that has ended, by its file, with the time and the content."""
-        found = {}
-        for file in sorted(workspace.glob(f"{self.folder}/*/{self.pattern}")):
-            with suppress(FileNotFoundError):  # a part of the store is deleted when its shard is sealed
-                found[file] = (file.stat().st_mtime_ns, file.read_bytes())
-        return found
-
-    def count(self, workspace: Path) -> int:
-        return len(list(workspace.glob(f"{self.folder}/*/{self.pattern}")))
-
-
-STAGES = {
-    "embed": Stage("tokens", "parts/part-*.arrow", VIDEOS),
-    "sweep": Stage("sweep", "fold-*/pack-*.json", FOLDS * CONFIGURATIONS // PACK, PACK),
-    "evaluate": Stage("evaluation", "fold-*.json", FOLDS),
-}
+EMBED = """
+import sys
+from pathlib import Path
+from distributed.cluster import ray_session
+from distributed.embedding import embed
+from tests.accidents import DiesOnDeadly
+from tests.small_road import open_context
+context = open_context(Path(sys.argv[1]), *sys.argv[2:])
+manifest = context.manifest()
+with ray_session(context.experiment.cluster):
+    embed(context.store(manifest), manifest, context.experiment.embedding_settings, print, encode=DiesOnDeadly)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -85,42 +59,6 @@ def silence() -> Iterator[Asking]:
         yield asking
 
 
-@dataclass(frozen=True)
-class Undisturbed:
-    """A run up to its scores to which nothing has happened."""
-
-    experiment: Path
-
-    @property
-    def context(self) -> Context:
-        return listen(self.experiment)
-
-    def before(self, stage: str, folder: Path) -> Context:
-        """A workspace of its own in which the stages before this one are done."""
-        names = [one.folder for one in list(STAGES.values())[: list(STAGES).index(stage)]]
-        for name in ("manifest", *names):
-            shutil.copytree(Path(self.context.experiment.workspace) / name, folder / "w" / name)
-        return self.at(folder)
-
-    def at(self, folder: Path) -> Context:
-        return listen(self.experiment, f"workspace={folder}/w")
-
-    def check(self, context: Context, last: str = "evaluate") -> None:
-        """Byte by byte the tokens, number by number the sweep and the scores."""
-        manifest = context.manifest()
-        store, own = context.store(manifest), self.context
-        expected = own.store(manifest)
-        assert store.complete and files_of(store.shards) == files_of(expected.shards)
-        if last == "embed":
-            return
-        assert records_of(context) == records_of(own)
-        if last == "evaluate":
-            found = read_scored(results_folder(context, manifest, store))
-            wanted = read_scored(results_folder(own, manifest, expected))
-            assert found.video_ids == wanted.video_ids and found.scores() == wanted.scores()
-            assert found.predicted.tolist() == wanted.predicted.tolist()
-
-
 @pytest.fixture(scope="module")
 def undisturbed(shared_ray: None, write_video: WriteVideo, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("accidents")
@@ -130,15 +68,7 @@ def undisturbed(shared_ray: None, write_video: WriteVideo, tmp_path_factory: pyt
     return run
 
 
-def wait_for(process: subprocess.Popen[str], moment: Callable[[], bool], timeout_s: float = 120) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not moment():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "the moment never came"
-        time.sleep(0.01)
-
-
-@pytest.mark.parametrize(("stage", "killed", "told"), [("embed", 3, 8), ("sweep", 1, 3), ("evaluate", 1, 2)])
+@pytest.mark.parametrize(("stage", "killed", "told"), [("embed", 1, 2), ("sweep", 1, 3), ("evaluate", 1, 2)])
 def test_a_driver_that_is_killed_and_one_that_is_told_to_end(
     undisturbed: Undisturbed, cluster: Cluster, tmp_path: Path, stage: str, killed: int, told: int
 ) -> None:
@@ -174,6 +104,49 @@ def test_a_driver_that_is_killed_and_one_that_is_told_to_end(
         assert "RUNNING" not in {run.info.status for run in runs.values()}
 
 
+def tokens_of(store: TokenStore, lost: set[str]) -> list[pa.Table]:
+    """The rows of every shard but those of lost videos."""
+    tables = [read_ipc(store.shards, name)[0] for name in store.shards.names()]
+    gone = pa.array(sorted(lost), pa.string())
+    return [table.filter(pc.invert(pc.is_in(table["video_id"], value_set=gone))) for table in tables]
+
+
+def test_videos_on_which_a_decode_hangs_or_crashes_or_every_encoder_dies(
+    undisturbed: Undisturbed, cluster: Cluster, tmp_path: Path
+) -> None:
+    """A row each; all others have the tokens that they have without them, and these get theirs once they are mended."""
+    context = undisturbed.before("embed", tmp_path)
+    manifest = context.manifest()
+    paths = dict(zip(manifest.table["video_id"].to_pylist(), manifest.table["path"].to_pylist(), strict=True))
+    dies, hangs, crashes = "p1/sad-0", "p3/happy-0", "p4/happy-1"
+    settings = (f"workspace={tmp_path}/w", f"cluster.address={cluster.address}", "data.max_failures=0.2")
+    node = add(cluster)
+    with deadly(Path(paths[dies])), hanging(Path(paths[hangs])), hanging(Path(paths[crashes])) as pipe:
+        process = start_python("-c", EMBED, undisturbed.experiment, *settings, "decoding.deadline_s=5")
+        kill_opener(pipe)
+        code, output = finish(process)
+    lose(cluster, node)
+    assert code == 0, output
+    store, whole = context.store(manifest), undisturbed.context.store(manifest)
+    reasons = {
+        BROKEN: ("decode", "the file is empty; copy it again"),
+        dies: ("encode", REASON),
+        hangs: ("decode", "the decoder gave no answer within 5 s and was killed"),
+        crashes: ("decode", "the decoder crashed (exit code -9)"),
+    }
+    failures = {failure.video_id: failure for failure in store.failures()}
+    assert store.complete and failures.keys() == reasons.keys()
+    for video, (stage, reason) in reasons.items():
+        assert failures[video].stage == stage and failures[video].reason.startswith(reason)
+    lost = set(reasons)
+    found = tokens_of(store, set())
+    assert sum(map(len, found)) == (len(paths) - len(lost)) * len(store.header.views)
+    assert all(map(pa.Table.equals, found, tokens_of(whole, lost)))
+
+    run_stage(context, "embed")
+    undisturbed.check(context, "embed")
+
+
 def test_nodes_that_are_lost_and_join_in_every_stage(
     undisturbed: Undisturbed, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -182,11 +155,11 @@ def test_nodes_that_are_lost_and_join_in_every_stage(
     address = f"cluster.address={cluster.address}"
     process = fersweep("run", undisturbed.experiment, f"workspace={workspace}", address)
     embed, sweep, evaluate = STAGES.values()
-    wait_for(process, lambda: embed.count(workspace) >= 3)
+    wait_for(process, lambda: embed.count(workspace) >= 1)
     lose(cluster, node)
     there = embed.count(workspace)
     wait_for(process, lambda: embed.count(workspace) > there)  # it goes on without it
-    assert embed.count(workspace) < VIDEOS
+    assert embed.count(workspace) < embed.total
     node = add(cluster)
     wait_for(process, lambda: sweep.count(workspace) >= 1)
     lose(cluster, node)

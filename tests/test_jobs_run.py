@@ -123,8 +123,8 @@ def test_more_is_evaluated_only_where_it_is_asked_for(
     finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr("jobs.run.score_full_videos", lambda context, manifest, store: asked.append("full video"))
-    monkeypatch.setattr("jobs.run.transfer", lambda context, manifest, store, other: asked.append(other))
+    monkeypatch.setattr("jobs.full_video.full_video", lambda context, manifest, store: asked.append("full video"))
+    monkeypatch.setattr("jobs.transfer.transfer", lambda context, manifest, store, other: asked.append(other))
     for full_video, other in [(False, None), (True, None), (False, Path("a.yaml")), (True, Path("b.yaml"))]:
         evaluate_further(finished_run.context, full_video=full_video, on=other)
     assert asked == ["full video", Path("a.yaml"), "full video", Path("b.yaml")]

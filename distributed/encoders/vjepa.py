@@ -190,7 +190,8 @@ class VisionTransformer(nn.Module):
         self.register_buffer("pos_embed", position_table(dim, self.grid))
         self.blocks = nn.ModuleList(Block(dim, heads, int(dim * mlp_ratio)) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self._initialise()
+        if not self.norm.weight.is_meta:  # without values there is nothing to draw, and torch would load sympy for it
+            self._initialise()
 
     def _initialise(self) -> None:
         for module in self.modules():

@@ -1,0 +1,102 @@
+"""A run to which nothing has happened, and what disturbed runs are compared with it by."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from distributed.scored_videos import read_scored
+from jobs.context import Context
+from jobs.results import results_folder
+from tests.finished_run import listen
+from tests.small_road import files_of
+from tests.test_jobs_sweep import records_of
+
+VIDEOS, TOGETHER, FOLDS, CONFIGURATIONS, PACK = 25, 5, 3, 4, 2
+# A video has many passes, and a probe many epochs: the work lasts for long enough to be disturbed. The clips of one
+# video fill a pass of the encoder, so that its tokens do not depend on whether another one is lost.
+SECTIONS = {
+    "views": {"train": 4},
+    "embedding": {"videos_per_task": TOGETHER, "clips_per_batch": 2},
+    "folds": {"count": FOLDS, "validation": 0.3},
+    "search": {"configurations": CONFIGURATIONS, "pack": PACK, "random_first": 2, "families": ["linear"]},
+    "training": {"epochs": 150},
+    "sweep": {"cpus_per_trial": 1},
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage writes as parts of it end: below which folder, by which names, how many, and the units of each."""
+
+    folder: str
+    pattern: str
+    total: int
+    units: int = 1
+
+    def done(self, workspace: Path) -> dict[Path, tuple[int, bytes]]:
+        """Every part that has ended, by its file, with the time and the content."""
+        found = {}
+        for file in sorted(workspace.glob(f"{self.folder}/*/{self.pattern}")):
+            with suppress(FileNotFoundError):  # a part of the store is deleted when its shard is sealed
+                found[file] = (file.stat().st_mtime_ns, file.read_bytes())
+        return found
+
+    def count(self, workspace: Path) -> int:
+        return len(list(workspace.glob(f"{self.folder}/*/{self.pattern}")))
+
+
+STAGES = {
+    "embed": Stage("tokens", "parts/part-*.arrow", VIDEOS // TOGETHER, TOGETHER),
+    "sweep": Stage("sweep", "fold-*/pack-*.json", FOLDS * CONFIGURATIONS // PACK, PACK),
+    "evaluate": Stage("evaluation", "fold-*.json", FOLDS),
+}
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run up to its scores to which nothing has happened."""
+
+    experiment: Path
+
+    @property
+    def context(self) -> Context:
+        return listen(self.experiment)
+
+    def before(self, stage: str, folder: Path) -> Context:
+        """A workspace of its own in which the stages before this one are done."""
+        names = [one.folder for one in list(STAGES.values())[: list(STAGES).index(stage)]]
+        for name in ("manifest", *names):
+            shutil.copytree(Path(self.context.experiment.workspace) / name, folder / "w" / name)
+        return self.at(folder)
+
+    def at(self, folder: Path) -> Context:
+        return listen(self.experiment, f"workspace={folder}/w")
+
+    def check(self, context: Context, last: str = "evaluate") -> None:
+        """Byte by byte the tokens, number by number the sweep and the scores."""
+        manifest = context.manifest()
+        store, own = context.store(manifest), self.context
+        expected = own.store(manifest)
+        assert store.complete and files_of(store.shards) == files_of(expected.shards)
+        if last == "embed":
+            return
+        assert records_of(context) == records_of(own)
+        if last == "evaluate":
+            found = read_scored(results_folder(context, manifest, store))
+            wanted = read_scored(results_folder(own, manifest, expected))
+            assert found.video_ids == wanted.video_ids and found.scores() == wanted.scores()
+            assert found.predicted.tolist() == wanted.predicted.tolist()
+
+
+def wait_for(process: subprocess.Popen[str], moment: Callable[[], bool], timeout_s: float = 120) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not moment():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "the moment never came"
+        time.sleep(0.01)
