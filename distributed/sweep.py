@@ -150,12 +150,11 @@ def trial_resources(config: SweepConfig, num_folds: int, *, side_by_side: bool =
     return trial_share(at_once, config.cpus_per_trial, config.gpus_per_trial, side_by_side=side_by_side)
 
 
-@ray.remote(
-    num_cpus=0,
-    runtime_env={"env_vars": {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}},
-)  # type: ignore[untyped-decorator]
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
 def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, float]) -> None:
     """A process of its own, since Tuners in threads of one process disturb each other."""
+    # Not as a `runtime_env`: trials would inherit it, and processes that are there already could not be used.
+    os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
     # Tune gives trials the AWS keys of this process as a setting, and Ray writes settings to its logs. Nodes have
     # their own, as those that embed do.
     class_cache.ENV_VARS_TO_PROPAGATE = {

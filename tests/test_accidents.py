@@ -21,15 +21,21 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from distributed.encoder_deaths import REASON
+from distributed.errors import UserError
 from distributed.token_store import TokenStore, read_ipc
 from jobs.run import run_stage, run_up_to
+from jobs.sync import sync
 from tests.accidents import deadly, hanging, kill_opener, small_disk
 from tests.conftest import WriteVideo
 from tests.finished_run import BROKEN, mlflow_runs, said, write_csv_videos
 from tests.raylets import add, lose, start_raylets, works_on
+from tests.relay import relay_to
 from tests.silent_endpoint import Asking, ask_silence
 from tests.small_road import fersweep, finish, kill_when, start_python, write_experiment
+from tests.test_jobs_sync import check_all_is_there
 from tests.undisturbed import CONFIGURATIONS, FOLDS, SECTIONS, STAGES, Undisturbed, wait_for
+from tracking.runs import local_uris
+from tracking.server import free_port, serve
 
 EMBED = """
 import sys
@@ -120,12 +126,10 @@ def test_videos_on_which_a_decode_hangs_or_crashes_or_every_encoder_dies(
     paths = dict(zip(manifest.table["video_id"].to_pylist(), manifest.table["path"].to_pylist(), strict=True))
     dies, hangs, crashes = "p1/sad-0", "p3/happy-0", "p4/happy-1"
     settings = (f"workspace={tmp_path}/w", f"cluster.address={cluster.address}", "data.max_failures=0.2")
-    node = add(cluster)
     with deadly(Path(paths[dies])), hanging(Path(paths[hangs])), hanging(Path(paths[crashes])) as pipe:
         process = start_python("-c", EMBED, undisturbed.experiment, *settings, "decoding.deadline_s=5")
         kill_opener(pipe)
         code, output = finish(process)
-    lose(cluster, node)
     assert code == 0, output
     store, whole = context.store(manifest), undisturbed.context.store(manifest)
     reasons = {
@@ -171,6 +175,41 @@ def test_nodes_that_are_lost_and_join_in_every_stage(
     code, output = finish(process)
     assert code == 0, output
     undisturbed.check(context)
+
+
+def test_an_mlflow_server_that_is_gone_for_a_while_and_then_for_good(
+    undisturbed: Undisturbed, cluster: Cluster, tmp_path: Path
+) -> None:
+    """The sweep finds the same; what the server misses comes when it is back, or with `sync`, and once."""
+    tracked, workspace, work = tmp_path / "server", tmp_path / "w", STAGES["sweep"]
+    undisturbed.before("sweep", tmp_path)
+    with serve(*local_uris(tracked), free_port(5700)) as server, relay_to(server.port) as relay:
+        uri = f"tracking.uri={relay.url}"
+        address = f"cluster.address={cluster.address}"
+        process = fersweep("sweep", undisturbed.experiment, f"workspace={workspace}", uri, address)
+        wait_for(process, lambda: work.count(workspace) >= 1)
+        relay.cut()
+        wait_for(process, lambda: work.count(workspace) >= 3)
+        relay.open()
+        wait_for(process, lambda: relay.served > 0 and work.count(workspace) >= 5)
+        relay.cut()
+        code, output = finish(process)
+        assert code == 0 and output.count("MLflow does not answer") == 2 and "MLflow answers again after" in output
+        assert "`fersweep sync` with this experiment file sends them" in output
+        undisturbed.check(undisturbed.at(tmp_path), "sweep")
+
+        run_stage(undisturbed.at(tmp_path, uri), "evaluate")  # nor does it stop what comes later
+        undisturbed.check(undisturbed.at(tmp_path))
+        with pytest.raises(UserError, match="cannot be used"):
+            sync(undisturbed.at(tmp_path, uri))
+        relay.open()
+        sync(undisturbed.at(tmp_path, uri))
+        check_all_is_there(undisturbed.at(tmp_path), tracked)
+        first = {key: run.to_dictionary() for key, run in mlflow_runs(tracked).items()}
+        sync(undisturbed.at(tmp_path, uri))
+    assert {key: run.to_dictionary() for key, run in mlflow_runs(tracked).items()} == first
+    folds = [run for key, run in mlflow_runs(tracked).items() if key.rpartition("/")[2].startswith("fold:")]
+    assert len(folds) == FOLDS and all("test_uar" in run.data.metrics for run in folds)
 
 
 @pytest.mark.parametrize("stage", ["sweep", "evaluate"])

@@ -1,16 +1,13 @@
-"""A real MLflow server is killed in the middle of a sweep: the sweep goes on, and `sync` sends the rest later."""
+"""`fersweep sync`: what MLflow misses of a workspace's results is sent, and nothing twice."""
 
 from __future__ import annotations
 
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from distributed.errors import UserError
 from jobs.context import Context
 from jobs.run import run_stage
 from jobs.sweep import fold_searches, found_records
@@ -18,9 +15,7 @@ from jobs.sync import sync
 from tests.finished_run import FOLDS, FinishedRun, listen, mlflow_runs, said
 from tracking.probe_runs import CURVES, probe_status
 from tracking.runs import local_uris
-from tracking.server import Server, free_port, serve
-
-CONFIGURATIONS = 6  # three packs a fold: one before the server is killed, one about then, one after
+from tracking.server import free_port, serve
 
 
 def probes_of(context: Context) -> list[dict[str, Any]]:
@@ -46,56 +41,20 @@ def check_all_is_there(context: Context, tracked: Path) -> None:
             assert [(point.step, point.value) for point in points] == reported
 
 
-def start_server(folder: Path, port: int) -> Server:
-    server = serve(*local_uris(folder), free_port(port))
-    assert not server.moved or port == 5700
-    return server
-
-
-def stop_when(server: Server, files: Path, pattern: str) -> threading.Thread:
-    """Stop the server once a file has come."""
-
-    def watch() -> None:
-        deadline = time.monotonic() + 120
-        while not any(files.glob(pattern)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        server.stop()
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    return thread
-
-
-def test_a_server_killed_in_the_middle_costs_nothing(finished_run: FinishedRun, tmp_path: Path) -> None:
-    tracked, workspace = tmp_path / "server", tmp_path / "w"
-    server = start_server(tracked, 5700)
-    options = [f"workspace={workspace}", finished_run.tokens, f"tracking.uri={server.url}"]
-    options.append(f"search.configurations={CONFIGURATIONS}")
-    context = listen(finished_run.experiment, *options)
-    run_stage(context, "index")
-    watch = stop_when(server, workspace, "sweep/*/fold-*/pack-00001.json")
-    run_stage(context, "sweep")
-    watch.join()
-    assert f"fold {FOLDS - 1}: {CONFIGURATIONS} configurations" in said(context)  # it went on to its end
-    assert "MLflow does not answer" in said(context)
-    assert "`fersweep sync` with this experiment file sends them" in said(context)
-    assert len(probes_of(context)) == FOLDS * CONFIGURATIONS
-
-    run_stage(context, "evaluate")  # nor does it stop what comes later
-    with pytest.raises(UserError, match="cannot be used"):
-        sync(listen(finished_run.experiment, *options))
-
-    with serve(*local_uris(tracked), server.port) as again:
-        assert again.url == server.url
-        sync(listen(finished_run.experiment, *options))
-        check_all_is_there(context, tracked)
-        first = {key: run.to_dictionary() for key, run in mlflow_runs(tracked).items()}
-        sync(listen(finished_run.experiment, *options))
-    assert {key: run.to_dictionary() for key, run in mlflow_runs(tracked).items()} == first
-    for fold in range(FOLDS):
-        (run,) = [run for key, run in first.items() if key.endswith(f"fold:{fold}")]
-        names = [metric["key"] if isinstance(metric, dict) else metric for metric in run["data"]["metrics"]]
-        assert "test_uar" in names
+def test_sync_sends_what_mlflow_misses_and_nothing_twice(finished_run: FinishedRun, tmp_path: Path) -> None:
+    """All of it to an empty database, and a run that somebody has deleted. `test_accidents.py` cuts a server off."""
+    context = finished_run.copied(tmp_path)
+    sync(context)
+    assert f"sync: MLflow has {len(probes_of(context))} configurations and the scores of {FOLDS} folds" in said(context)
+    check_all_is_there(context, tmp_path / "w")
+    first = mlflow_runs(tmp_path / "w")
+    (lost, *_) = [key for key in first if key.endswith("fold:1/trial:0")]
+    MlflowClient(f"sqlite:///{tmp_path}/w/mlflow.db").delete_run(first[lost].info.run_id)
+    sync(listen(finished_run.experiment, f"workspace={tmp_path}/w", finished_run.tokens))
+    check_all_is_there(context, tmp_path / "w")
+    again = mlflow_runs(tmp_path / "w")
+    changed = {key for key in first if again[key].to_dictionary() != first[key].to_dictionary()}
+    assert changed == {lost}
 
 
 @pytest.mark.soak

@@ -75,8 +75,8 @@ class Undisturbed:
             shutil.copytree(Path(self.context.experiment.workspace) / name, folder / "w" / name)
         return self.at(folder)
 
-    def at(self, folder: Path) -> Context:
-        return listen(self.experiment, f"workspace={folder}/w")
+    def at(self, folder: Path, *overrides: str) -> Context:
+        return listen(self.experiment, f"workspace={folder}/w", *overrides)
 
     def check(self, context: Context, last: str = "evaluate") -> None:
         """Byte by byte the tokens, number by number the sweep and the scores."""
