@@ -24,6 +24,7 @@ from search_spaces.family import DEFAULT_FAMILIES, FAMILIES, Space
 from search_spaces.optimisation import OptimisationSpace
 
 Record = dict[str, Any]
+REFUSED = "refused"  # in what Tune hears of a pack: the error of one that another attempt would not mend
 
 
 # A field for the ranges of every family, by its name.
@@ -218,7 +219,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]
 
     def on_trial_complete(self, trial_id: str, result: Record | None = None, error: bool = False) -> None:
         """The pack's file is what counts; one that will never come ends the search, as others wait for it."""
-        self._broken = self._broken or error
+        self._broken = self._broken or error or REFUSED in (result or {})
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is rebuilt from the pack files."""

@@ -6,6 +6,7 @@ progress and a later resume all read it there.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import platform
@@ -22,10 +23,12 @@ from ray import tune
 from ray.tune.execution import class_cache
 
 from distributed.cluster import beside_the_driver
+from distributed.errors import UserError
 from distributed.labelled_tokens import LabelledTokens, Rows
 from distributed.placement import trial_share
 from distributed.scratch import scratch_folder
 from distributed.search import (
+    REFUSED,
     PackSearcher,
     Record,
     SearchConfig,
@@ -76,6 +79,14 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
+        try:
+            return self._trained()
+        except (UserError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.ENOSPC:
+                raise
+            return {"score": 0.0, "done": True, REFUSED: error}  # raised, it would be tried again in a new process
+
+    def _trained(self) -> dict[str, Any]:
         job, pack, started = self.job, self.config["pack"], time.time()
         specs = [
             ProbeSpec(number, params["family"], params, derived_seed(job.seed, "probe", number))
@@ -186,5 +197,8 @@ def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, floa
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+    for result in results:
+        if REFUSED in (result.metrics or {}):
+            raise result.metrics[REFUSED]
     if results.errors:
         raise RuntimeError(f"fold {job.fold}: {len(results.errors)} packs failed") from results.errors[0]
