@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -9,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from distributed.errors import UserError
 
 
 def own_folder() -> Path:
@@ -23,10 +26,14 @@ def scratch_folder(kind: str) -> Iterator[Path]:
     """A new folder, removed with the block. Those of processes that were killed go when the next one is asked for.
 
     A lock on each folder, which falls with its process, tells them from those in use.
+
+    Raises:
+        UserError: the block met a full disk.
     """
-    place = own_folder() / kind
-    place.mkdir(exist_ok=True)
     with ExitStack() as held:
+        held.enter_context(_explained())
+        place = own_folder() / kind
+        place.mkdir(exist_ok=True)
         with _locked(place):
             for old in place.iterdir():
                 with _locked(old, wait=False) as free:
@@ -36,6 +43,19 @@ def scratch_folder(kind: str) -> Iterator[Path]:
             held.enter_context(_locked(folder))
         held.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UserError(
+            f"{tempfile.gettempdir()}: no space left on the disk of this machine's temporary files; free some, or let "
+            "TMPDIR name a folder on a larger disk"
+        ) from error
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from distributed.errors import UserError
 from distributed.scratch import own_folder, scratch_folder
+from tests.accidents import small_disk
 
 HOLD = """
 import sys, tempfile
@@ -38,3 +40,16 @@ def test_what_a_killed_process_left_goes_and_what_is_in_use_stays(
     assert list(mine.parent.iterdir()) == [busy] and (busy / "state").exists()
     started[1].communicate()
     assert started[1].returncode == 0 and list(mine.parent.iterdir()) == []
+
+
+def test_a_full_disk_is_named_with_what_helps_and_other_errors_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", 1) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.leave(0)))
+        with pytest.raises(UserError, match=rf"^{disk.place}: no space left on the disk .*; free some, or let TMPDIR"):
+            with scratch_folder("work") as folder:
+                (folder / "state").write_bytes(b"much")
+        assert not folder.exists()
+        with pytest.raises(FileNotFoundError), scratch_folder("work") as folder:
+            (folder / "state").read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import numpy as np
 import pytest
 import ray
 
+from distributed.errors import UserError
 from distributed.labelled_tokens import LabelledTokens
 from distributed.search import SearchConfig, derived_seed, read_packs
 from distributed.storage import Storage
-from distributed.sweep import FoldSearch, SweepConfig, run_sweep, trial_resources
+from distributed.sweep import FoldSearch, SweepConfig, _search_fold, run_sweep, trial_resources
 from distributed.training import ProbeSpec, TrainingConfig, train_pack
+from tests.accidents import small_disk
 from tests.synthetic import synthetic_tokens
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
@@ -104,6 +107,29 @@ def test_a_fold_that_cannot_be_searched_is_an_error_and_the_other_one_ends(tmp_p
     with pytest.raises(RuntimeError, match="1 of 2 folds"):
         sweep([broken, jobs[1]], SweepConfig(retries=0))
     assert sorted(read_packs(jobs[1].packs)) == [0, 1, 2]
+
+
+def test_a_full_disk_below_tunes_own_folder_is_one_error_and_a_later_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, *_ = jobs = searches(tmp_path)[:1]
+    first = sweep(jobs)
+    job.packs.delete("pack-00002.json")
+    for name in ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "RAY_AIR_NEW_OUTPUT"):
+        monkeypatch.setenv(name, "")  # the search sets them; this puts them back
+    with small_disk(tmp_path / "disk", 1) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.leave(0)))  # as a process that used it before it was full
+        with pytest.raises(UserError) as error:
+            _search_fold._function(job, SweepConfig(), {"cpu": 1.0, "gpu": 0.0})
+    assert str(error.value) == (
+        f"{disk.place}: no space left on the disk of this machine's temporary files; free some, or let TMPDIR name a "
+        "folder on a larger disk"
+    )
+    assert not job.packs.exists("pack-00002.json")
+    monkeypatch.undo()
+    resumed = sweep(jobs)
+    assert without_times(resumed) == without_times(first)
+    assert all(resumed[0, trial] == first[0, trial] for trial in range(4)), "what had ended was trained again"
 
 
 @ray.remote(num_cpus=1)

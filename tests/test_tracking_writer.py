@@ -1,9 +1,11 @@
 """The queue before MLflow: order, what a silent server does to it, and what it never hides."""
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -111,6 +113,21 @@ def test_what_mlflow_refuses_is_counted_with_its_reason_and_the_rest_is_sent(con
     assert writer.close() == 1
     assert (len(tries), done) == (ATTEMPTS, [1])
     assert told == ["MLflow refused 1 results: no such metric"]
+
+
+def test_a_full_disk_of_temporary_files_is_named(connect: Open) -> None:
+    """What is uploaded lies there first, and the system's own words name no folder."""
+    told: list[str] = []
+
+    def full(_: Tracker) -> None:
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"much")
+
+    writer = Writer(connect, told.append).open(connect())
+    writer.put(full)
+    assert writer.close() == 1
+    (text,) = told
+    assert f"No space left on device in {tempfile.gettempdir()}; free some, or let TMPDIR name a folder" in text
 
 
 def test_a_mistake_of_ours_is_raised(connect: Open) -> None:

@@ -5,7 +5,9 @@ does not answer, everything waits here; what it has not taken in the end is coun
 workspace holds it.
 """
 
+import errno
 import math
+import tempfile
 import threading
 import time
 from collections import deque
@@ -180,4 +182,6 @@ def _is_a_bug(error: BaseException) -> bool:
 
 def _in_a_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+        text += f" in {tempfile.gettempdir()}; free some, or let TMPDIR name a folder on a larger disk"
     return text if len(text) <= 200 else f"{text[:200]} ..."
