@@ -1,14 +1,17 @@
-"""The way to a server, which can be cut and be there again: at once, where starting a server anew takes seconds."""
+"""The way to an MLflow server, which can be cut and be there again at once: a server takes seconds to start."""
 
 from __future__ import annotations
 
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from tracking.server import HOST, free_port
+from tracking.runs import local_uris
+from tracking.server import HOST, Server, free_port, serve
 
 
 @dataclass
@@ -17,7 +20,6 @@ class Relay:
 
     to: int
     port: int
-    served: int = 0  # connections since it was opened last
     _listener: socket.socket | None = None
     _open: set[socket.socket] = field(default_factory=set)
 
@@ -26,14 +28,12 @@ class Relay:
         return f"http://{HOST}:{self.port}"
 
     def open(self) -> None:
-        self.served = 0
         self._listener = socket.create_server((HOST, self.port))
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self) -> None:
         """Nobody listens any more, and every connection breaks, with or without an answer on its way."""
-        assert self._listener is not None
-        for one in (self._listener, *self._open):
+        for one in filter(None, (self._listener, *self._open)):
             with suppress(OSError):  # the other side has closed it
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
@@ -45,7 +45,6 @@ class Relay:
                 client, _ = listener.accept()
                 server = socket.create_connection((HOST, self.to))
                 self._open |= {client, server}
-                self.served += 1
                 for pair in ((client, server), (server, client)):
                     threading.Thread(target=_pass_on, args=pair, daemon=True).start()
 
@@ -58,11 +57,20 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
 
 
 @contextmanager
-def relay_to(port: int) -> Iterator[Relay]:
-    """An open one."""
-    relay = Relay(port, free_port(5750))
-    relay.open()
-    try:
-        yield relay
-    finally:
-        relay.cut()
+def relayed_server(folder: Path) -> Iterator[Relay]:
+    """The way to an MLflow server with a database in `folder`; it opens once the server has started."""
+    relay = Relay(free_port(5700), free_port(5750))
+
+    def start() -> Server:
+        server = serve(*local_uris(folder), relay.to)
+        assert not server.moved
+        relay.open()
+        return server
+
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(start)
+        try:
+            yield relay
+        finally:
+            starting.result().stop()
+            relay.cut()
