@@ -20,6 +20,7 @@ from distributed.prediction import predict_probabilities
 from distributed.search import Record
 from distributed.settings import differences
 from distributed.storage import Storage
+from distributed.threads import use_threads
 from distributed.token_store import StoreHeader
 from distributed.transfer import OTHER, ClassMap, answers, transfer_scores
 from distributed.views import ViewsConfig
@@ -93,7 +94,7 @@ def score_transfers(
 
 @ray.remote(max_retries=2)  # type: ignore[untyped-decorator]
 def _score_fold(job: FoldTransfer, threads: int) -> None:
-    torch.set_num_threads(threads)
+    use_threads(threads)
     record, table = score_fold(job)
     sink = io.BytesIO()
     parquet.write_table(table, sink)

@@ -1,8 +1,7 @@
 """Refit each fold's winner on everything outside the fold and score the fold once.
 
 `nested`: the winner was chosen on inner validation actors that the fold's test part shares nobody with.
-`paper`: the fixed recipe of the reference (DOMAIN: AdamW, 20 epochs, batch 4), nothing is chosen.
-
+`paper`: the fixed recipe of the reference (AdamW, 20 epochs, batch 4), nothing is chosen.
 Repeats of the winner and the members of an ensemble are trained in one pack: all read the tokens once.
 """
 
@@ -33,6 +32,7 @@ from distributed.refits import Probabilities, Refit, record_spec, refit_spec, sc
 from distributed.search import Record, derived_seed
 from distributed.selection import FamilyBest
 from distributed.storage import Storage
+from distributed.threads import use_threads
 from distributed.training import ProbeResult, ProbeSpec, TrainingConfig
 
 Selection = Literal["nested", "paper"]
@@ -139,7 +139,7 @@ def result_name(fold: int) -> str:
 @ray.remote(max_retries=2)  # type: ignore[untyped-decorator]
 def _evaluate_fold(job: FoldEvaluation, threads: int) -> None:
     """The weights and predictions are written first: a fold counts once its record is there."""
-    torch.set_num_threads(threads)
+    use_threads(threads)
     outcome, name = refit_and_score(job), f"fold-{job.fold.index}"
     job.results.write_bytes(f"{name}.safetensors", save_safetensors(outcome.weights))
     job.results.write_bytes(f"{name}.parquet", parquet_bytes(outcome.predictions))

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import ray
-import torch
 from pyarrow import parquet
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +30,7 @@ from distributed.placement import decode_options
 from distributed.scoring import Probabilities, Scorer, UnusableTokensError
 from distributed.search import Record
 from distributed.storage import Storage
+from distributed.threads import use_threads
 from distributed.token_store import StoreHeader
 from distributed.views import short_side
 from distributed.window_scores import OpenPart, fold_records
@@ -191,7 +191,7 @@ class ScoreWindows:
     """An actor that holds the encoder and every fold's winner, and turns decoded windows into probabilities."""
 
     def __init__(self, evaluation: FullVideoEvaluation) -> None:
-        torch.set_num_threads(1)
+        use_threads(1)
         settings, header = evaluation.settings, evaluation.header
         encoder = load_encoder(settings.encoder)
         self._frames = settings.clips.frames_per_clip

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ray
-import torch
 
 from distributed.cluster import finish
 from distributed.evaluation import FoldEvaluation, result_name
 from distributed.refits import Refit, refit_spec, score, train_and_predict
 from distributed.search import Record, pack_name
 from distributed.storage import Storage
+from distributed.threads import use_threads
 
 SELECTION = "the test fold"
 
@@ -82,7 +82,7 @@ def of_the_winner(job: FoldEvaluation) -> Record:
 
 @ray.remote(max_retries=2)  # type: ignore[untyped-decorator]
 def _score_pack(pack: OptimisticPack, threads: int) -> None:
-    torch.set_num_threads(threads)
+    use_threads(threads)
     pack.results.write_json(pack_name(pack.number), {"records": score_pack(pack)})
 
 

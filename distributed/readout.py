@@ -95,7 +95,7 @@ def token_statistics(tokens: Tensor) -> TokenStatistics:
 
 def _statistics(tokens: Tensor) -> tuple[Tensor, Tensor]:
     if tokens.device.type == "cpu":
-        # One pass that widens in registers, twelve times as fast as `var_mean`; with a wide weight its statistics are wide.
+        # One pass that widens in registers, twelve times as fast as `var_mean`. A wide weight makes statistics wide.
         weight = torch.ones(tokens.shape[-1], dtype=_wide_type(tokens))
         _, mean, rstd = torch.native_layer_norm(tokens, tokens.shape[-1:], weight, None, EPS)
         return mean, rstd

@@ -38,6 +38,7 @@ from distributed.search import (
     read_packs,
 )
 from distributed.storage import Storage
+from distributed.threads import use_threads
 from distributed.training import ProbeSpec, TrainingConfig, probe_record, train_pack
 
 
@@ -71,7 +72,7 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], job: FoldSearch) -> None:
         self.job = job
-        torch.set_num_threads(max(1, math.floor(job.resources.get("cpu", 1))))
+        use_threads(max(1, math.floor(job.resources.get("cpu", 1))))
         self.reader = job.tokens.reader(derived_seed(job.seed, "views"), job.training.views)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

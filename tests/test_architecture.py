@@ -63,6 +63,7 @@ ROAD = (
     "benchmark_decoding",
     "benchmark_embed",
     "labelled_tokens",
+    "threads",
     "products",
     "readout_programs",
     "readout_kernel",
