@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+from scipy import special
 
 Probabilities = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]
@@ -46,6 +46,8 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
 
     The likelihood has one peak: as a function of 1/T its logarithm is concave.
     """
+    from scipy import optimize  # here, as every command and worker imports this file
+
     logs, rows = _logs(probabilities), np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:

@@ -172,15 +172,30 @@ def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, floa
     class_cache.ENV_VARS_TO_PROPAGATE = {
         name for name in class_cache.ENV_VARS_TO_PROPAGATE if not name.startswith("AWS_")
     }
-    dim = job.tokens.store.header.shape[-1]
-    searcher = PackSearcher(SearchProblem(job.search, job.packs, dim, job.seed, config.packs_at_once))
     # Tune registers a trainable by its name for the whole cluster: with one name, a fold's trials could be
     # handed the class, and with it the data, of another fold that is searched at the same time.
     trainable = type(f"PackTrial_{uuid.uuid4().hex}", (PackTrial,), {})
     job = FoldSearch(**{**job.__dict__, "resources": resources})
+    there, failed = len(read_packs(job.packs)), 0
+    while errors := _search_on(job, config, trainable):
+        ended = len(read_packs(job.packs))
+        failed, there = (1 if ended > there else failed + 1), ended
+        if failed > config.retries:
+            raise RuntimeError(f"fold {job.fold}: {len(errors)} packs failed") from errors[0]
+
+
+def _search_on(job: FoldSearch, config: SweepConfig, trainable: type[PackTrial]) -> list[Exception]:
+    """Search from the packs that have ended to the end, or to the errors of packs that have not.
+
+    Tune itself would try a pack again whose process died, but not one whose process died while it started.
+    """
+    dim = job.tokens.store.header.shape[-1]
+    searcher = PackSearcher(SearchProblem(job.search, job.packs, dim, job.seed, config.packs_at_once))
+    if not searcher.num_left:
+        return []
     with scratch_folder("tune") as scratch:
         results = tune.Tuner(
-            tune.with_resources(tune.with_parameters(trainable, job=job), resources),
+            tune.with_resources(tune.with_parameters(trainable, job=job), job.resources),
             tune_config=tune.TuneConfig(
                 metric="score",
                 mode="max",
@@ -193,7 +208,6 @@ def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, floa
                 name=f"fold-{job.fold}",
                 storage_path=str(scratch),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=config.retries),
                 # Written from the trial's node to the scratch folder of this one, a checkpoint would be an error.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
@@ -201,5 +215,5 @@ def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, floa
     for result in results:
         if REFUSED in (result.metrics or {}):
             raise result.metrics[REFUSED]
-    if results.errors:
-        raise RuntimeError(f"fold {job.fold}: {len(results.errors)} packs failed") from results.errors[0]
+    errors: list[Exception] = results.errors
+    return errors

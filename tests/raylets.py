@@ -27,7 +27,7 @@ def start_raylets(head_cpus: int = 1) -> Iterator[Cluster]:
     place.setenv("RAY_TMPDIR", folder)
     cluster: Cluster | None = None
     try:
-        head = {"num_cpus": head_cpus, "_system_config": HEALTH_CHECKS}
+        head = {"num_cpus": head_cpus, "include_dashboard": False, "_system_config": HEALTH_CHECKS}
         cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
         place.undo()
         yield cluster
