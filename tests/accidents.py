@@ -20,6 +20,9 @@ import torch
 
 from distributed.embedding_workers import EncodeParts
 from distributed.encoding import extremes
+from distributed.labelled_tokens import LabelledTokens
+from distributed.token_reader import TokenReader
+from distributed.view_draws import TrainingViews
 
 
 class DiesOnDeadly(EncodeParts):
@@ -77,6 +80,17 @@ def _opens(process: int, file: Path) -> bool:
                 if os.pread(memory.fileno(), len(wanted), int(call.read_text().split()[2], 16)) == wanted:
                     return True
     return False
+
+
+class DeadlyOnce(LabelledTokens):
+    """Who opens them first dies, as with a node that is lost while a trial starts there."""
+
+    def reader(self, seed: int, take: TrainingViews = "all") -> TokenReader:
+        mark = Path(f"{self.store.storage.uri}.opened")
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().reader(seed, take)
 
 
 class Sleeps(EncodeParts):

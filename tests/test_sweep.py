@@ -20,7 +20,7 @@ from distributed.search import SearchConfig, derived_seed, read_packs
 from distributed.storage import Storage
 from distributed.sweep import FoldSearch, SweepConfig, _search_fold, run_sweep, trial_resources
 from distributed.training import ProbeSpec, TrainingConfig, train_pack
-from tests.accidents import small_disk
+from tests.accidents import DeadlyOnce, small_disk
 from tests.synthetic import synthetic_tokens
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
@@ -107,6 +107,13 @@ def test_a_fold_that_cannot_be_searched_is_an_error_and_the_other_one_ends(tmp_p
     with pytest.raises(RuntimeError, match="1 of 2 folds"):
         sweep([broken, jobs[1]], SweepConfig(retries=0))
     assert sorted(read_packs(jobs[1].packs)) == [0, 1, 2]
+
+
+def test_a_pack_whose_process_dies_while_it_starts_is_trained_after_all(tmp_path: Path) -> None:
+    whole, dying = searches(tmp_path / "a")[:1], searches(tmp_path / "b")[:1]
+    tokens = DeadlyOnce(**vars(dying[0].tokens))
+    found = sweep([replace(dying[0], tokens=tokens)])
+    assert list(tmp_path.glob("b/*.opened")) and without_times(found) == without_times(sweep(whole))
 
 
 def test_a_full_disk_below_tunes_own_folder_is_one_error_and_a_later_run_goes_on(
