@@ -20,12 +20,14 @@ def source() -> TensorTokens:
 
 
 @pytest.mark.parametrize("budget", [0, 10**6])
-@pytest.mark.parametrize("kept", ["all", "statistics", "nothing"])
+@pytest.mark.parametrize("kept", ["all", "statistics", "statistics of small batches", "nothing"])
 def test_batches_read_as_from_the_source_itself(kept: str, budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if kept != "all":
         monkeypatch.setattr(module, "_KEPT_BYTES", 0)
     if kept == "statistics":
         monkeypatch.setitem(readout_module._WHOLE_BYTES, "cpu", 0)
+    if kept == "nothing":
+        monkeypatch.setattr(module, "_STATISTICS_BYTES", 0)
     tokens, queries = source(), torch.randn(3, 16)
     prepared = PreparedSource(tokens, np.array([2, 3, 5, 7, 8]), CPU, budget=budget)
     parts = [ROWS[:3], ROWS[3:]]
@@ -53,16 +55,19 @@ def test_views_to_train_on_are_those_that_an_epoch_may_draw(kept: bool, monkeypa
         torch.testing.assert_close(readout(views, queries), expected)
 
 
-def test_statistics_are_computed_once_per_view(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("small", [True, False])
+def test_statistics_are_computed_once_per_view(small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEPT_BYTES", 0)
-    monkeypatch.setitem(readout_module._WHOLE_BYTES, "cpu", 0)
+    if not small:
+        monkeypatch.setitem(readout_module._WHOLE_BYTES, "cpu", 0)
     calls = []
 
     def counted(tokens: torch.Tensor) -> object:
         calls.append(len(tokens))
         return token_statistics(tokens)
 
-    monkeypatch.setattr(module, "token_statistics", counted)
+    for place in (module, readout_module):
+        monkeypatch.setattr(place, "token_statistics", counted)
     prepared = PreparedSource(source(), np.arange(9), CPU)
     list(prepared.evaluation_views([ROWS]))
     assert calls == [12]
