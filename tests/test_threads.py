@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import time, torch
 from distributed.threads import use_threads
@@ -34,3 +36,30 @@ def test_all_threads_take_subnormal_numbers_as_zero_so_that_sharp_weights_cost_n
     numbers, ratio = done.stdout.splitlines()
     assert numbers == "2 0 512"  # the one weight of every row that counts
     assert float(ratio) < 4  # it is about 20 with subnormal numbers
+
+
+STEPS = """
+import resource, torch
+from distributed.threads import use_threads
+
+use_threads(1)
+net = torch.nn.Sequential(torch.nn.Linear(192, 768), torch.nn.GELU(), torch.nn.Linear(768, 192))
+tokens = torch.randn(128, 192)
+
+def step():
+    net(tokens).square().sum().backward()
+    net.zero_grad()
+
+for _ in range(5):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator of Linux")
+def test_a_step_gets_the_memory_that_the_one_before_has_freed() -> None:
+    done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000  # pages that the system gave in 50 steps: about 100, and 4,200 without the setting
