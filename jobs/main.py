@@ -217,6 +217,8 @@ def main() -> None:
     # What these say of their own work is not for our user.
     for library in ("ray", "ray.data", "ray.tune", "mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.ERROR)
+    # It shows a database's errors with their tracebacks before it raises them; whoever meets them says a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         stack.push(explain)
         stack.enter_context(end_on_sigterm())

@@ -127,7 +127,7 @@ def test_a_full_disk_of_temporary_files_is_named(connect: Open) -> None:
     writer.put(full)
     assert writer.close() == 1
     (text,) = told
-    assert f"No space left on device in {tempfile.gettempdir()}; free some, or let TMPDIR name a folder" in text
+    assert f"No space left on device, where MLflow's files are or in {tempfile.gettempdir()}, which TMPDIR" in text
 
 
 def test_a_mistake_of_ours_is_raised(connect: Open) -> None:

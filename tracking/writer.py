@@ -183,5 +183,5 @@ def _is_a_bug(error: BaseException) -> bool:
 def _in_a_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
-        text += f" in {tempfile.gettempdir()}; free some, or let TMPDIR name a folder on a larger disk"
+        text += f", where MLflow's files are or in {tempfile.gettempdir()}, which TMPDIR moves"
     return text if len(text) <= 200 else f"{text[:200]} ..."
