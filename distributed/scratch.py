@@ -34,13 +34,13 @@ def scratch_folder(kind: str) -> Iterator[Path]:
         held.enter_context(_explained())
         place = own_folder() / kind
         place.mkdir(exist_ok=True)
-        with _locked(place):
+        with locked(place):
             for old in place.iterdir():
-                with _locked(old, wait=False) as free:
+                with locked(old, wait=False) as free:
                     if free:
                         shutil.rmtree(old, ignore_errors=True)
             folder = Path(tempfile.mkdtemp(dir=place))
-            held.enter_context(_locked(folder))
+            held.enter_context(locked(folder))
         held.callback(shutil.rmtree, folder, ignore_errors=True)
         yield folder
 
@@ -59,7 +59,7 @@ def _explained() -> Iterator[None]:
 
 
 @contextmanager
-def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold a folder; False where it is held by somebody else and one does not `wait`."""
     door = os.open(folder, os.O_RDONLY)
     try:

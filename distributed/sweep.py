@@ -13,6 +13,7 @@ import platform
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,7 @@ from distributed.search import (
 from distributed.storage import Storage
 from distributed.threads import use_threads
 from distributed.training import ProbeSpec, TrainingConfig, probe_record, train_pack
+from distributed.turns import turn
 
 
 class SweepConfig(BaseModel):
@@ -81,11 +83,16 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         try:
-            return self._trained()
+            with turn() if self._shares_a_cpu else nullcontext():
+                return self._trained()
         except (UserError, OSError) as error:
             if isinstance(error, OSError) and error.errno != errno.ENOSPC:
                 raise
             return {"score": 0.0, "done": True, REFUSED: error}  # raised, it would be tried again in a new process
+
+    @property
+    def _shares_a_cpu(self) -> bool:
+        return self.job.resources.get("cpu", 1) < 1 and not self.job.resources.get("gpu")
 
     def _trained(self) -> dict[str, Any]:
         job, pack, started = self.job, self.config["pack"], time.time()

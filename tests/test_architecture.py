@@ -24,6 +24,7 @@ ROAD = (
     "settings",
     "storage",
     "scratch",
+    "turns",
     "placement",
     "cluster",
     "datasets",
