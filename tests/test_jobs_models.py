@@ -109,7 +109,8 @@ def test_every_way_to_ask_a_model_gives_the_probabilities_of_its_evaluation(
 
     with served(uri, root=str(root), fold=str(FOLD)) as address:
         rows = asked(address, {"inputs": [name, "/etc/passwd", "s3://bucket/a.mp4"]})
-        np.testing.assert_array_equal(np.array([rows[0][column] for column in columns], np.float32), experiment)
+        # Its process computes with all threads, this one with one: sums may end in another last bit.
+        np.testing.assert_allclose([rows[0][column] for column in columns], experiment, rtol=1e-6)
         assert [row["p_sad"] for row in rows[1:]] == [None, None]
         assert rows[1]["reason"] == "lies outside the folder that may be read"
         assert rows[2]["reason"].startswith("not a local file")
