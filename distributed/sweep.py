@@ -162,8 +162,8 @@ def _report_new(
 def trial_resources(config: SweepConfig, num_folds: int, *, side_by_side: bool = False) -> dict[str, float]:
     """The `cpu` and `gpu` that one trial books; the folds share what there is (see `placement.trial_share`).
 
-    `side_by_side`: with more folds than CPUs they share the CPUs, up to four trials on one. Folds that take turns
-    instead keep their processes until they end, and the last of an odd number leaves the other CPUs idle.
+    `side_by_side`: with more folds than CPUs they share the CPUs, up to four trials on one, which take turns. Folds
+    one after the other would keep their CPUs until they end, and the last of an odd number leaves the others idle.
     """
     at_once = num_folds * config.packs_at_once
     return trial_share(at_once, config.cpus_per_trial, config.gpus_per_trial, side_by_side=side_by_side)
