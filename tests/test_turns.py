@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from distributed.scratch import locked
 from distributed.turns import turn
 
 TAKE = """
@@ -37,12 +38,19 @@ def hear(process: subprocess.Popen[str], what: str) -> None:
     assert process.stdout is not None and process.stdout.readline().strip() == what
 
 
+def is_free(folder: Path) -> bool:
+    with locked(folder, wait=False) as free:
+        return free
+
+
 def test_two_at_once_the_first_come_next_and_a_killed_one_gives_its_place(tmp_path: Path) -> None:
     first, second = ask(tmp_path, "1"), ask(tmp_path, "2")
     for process in (first, second):
         hear(process, "has")
     third = ask(tmp_path, "3")
-    time.sleep(0.2)  # it is the next before the fourth asks
+    (queue,) = tmp_path.glob("*/turns/next")
+    while is_free(queue):  # it is the next before the fourth asks
+        time.sleep(0.01)
     fourth = ask(tmp_path, "4")
     time.sleep(0.3)
     assert sorted((tmp_path / "taken").read_text()) == ["1", "2"]  # the others wait
