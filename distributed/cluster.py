@@ -125,6 +125,11 @@ def _no_cluster(address: str, error: Exception) -> UserError:
     )
 
 
+def is_for_the_user(error: BaseException | None) -> bool:
+    """Whether it is a UserError or a full disk: what the user mends, and another attempt does not."""
+    return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
+
+
 @contextmanager
 def errors_of_workers() -> Iterator[None]:
     """Raise what a worker has for the user (its UserError, a full disk) as itself, without Ray's wrapping."""
@@ -134,8 +139,7 @@ def errors_of_workers() -> Iterator[None]:
         cause: BaseException | None = error
         while cause is not None:
             cause = getattr(cause, "cause", None) or cause.__cause__
-            known = isinstance(cause, UserError) or (isinstance(cause, OSError) and cause.errno == errno.ENOSPC)
-            if known and not isinstance(cause, ray.exceptions.RayError):
+            if is_for_the_user(cause) and not isinstance(cause, ray.exceptions.RayError):
                 raise cause from None  # type: ignore[misc]
         # On the way from process to process causes of causes are lost; their words are in the traceback's text.
         text = "".join(traceback.format_exception(error))

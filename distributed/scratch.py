@@ -63,9 +63,11 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold a folder; False where it is held by somebody else and one does not `wait`."""
     door = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(door, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield True
-    except BlockingIOError:
-        yield False
+        try:
+            fcntl.flock(door, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        except BlockingIOError:
+            held = False
+        yield held
     finally:
         os.close(door)

@@ -6,7 +6,6 @@ progress and a later resume all read it there.
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import platform
@@ -23,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray import tune
 from ray.tune.execution import class_cache
 
-from distributed.cluster import beside_the_driver
+from distributed.cluster import beside_the_driver, is_for_the_user
 from distributed.errors import UserError
 from distributed.labelled_tokens import LabelledTokens, Rows
 from distributed.placement import trial_share
@@ -86,7 +85,7 @@ class PackTrial(tune.Trainable):  # type: ignore[misc]
             with turn() if self._shares_a_cpu else nullcontext():
                 return self._trained()
         except (UserError, OSError) as error:
-            if isinstance(error, OSError) and error.errno != errno.ENOSPC:
+            if not is_for_the_user(error):
                 raise
             return {"score": 0.0, "done": True, REFUSED: error}  # raised, it would be tried again in a new process
 
@@ -183,7 +182,7 @@ def _search_fold(job: FoldSearch, config: SweepConfig, resources: dict[str, floa
     # handed the class, and with it the data, of another fold that is searched at the same time.
     trainable = type(f"PackTrial_{uuid.uuid4().hex}", (PackTrial,), {})
     job = FoldSearch(**{**job.__dict__, "resources": resources})
-    there, failed = len(read_packs(job.packs)), 0
+    there = failed = 0  # packs that have ended, and failures since the last of them
     while errors := _search_on(job, config, trainable):
         ended = len(read_packs(job.packs))
         failed, there = (1 if ended > there else failed + 1), ended

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import shutil
@@ -20,7 +19,7 @@ from pyarrow import fs
 
 from distributed.batch_memory import BatchMemory
 from distributed.errors import UserError
-from distributed.scratch import own_folder
+from distributed.scratch import locked, own_folder
 from distributed.storage import Storage
 from distributed.token_store import HEADER, StoreHeader, TokenStore, read_ipc
 from distributed.view_draws import DrawnTokens, Rows, TrainingViews, ViewDraws
@@ -113,8 +112,7 @@ def local_copy(storage: Storage) -> Storage:
     folder = own_folder() / place
     folder.mkdir(exist_ok=True)
     target = folder / state
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # it falls with its process
+    with locked(folder):
         if not target.exists():
             for old in folder.iterdir():  # whoever reads it has mapped it already
                 if old.is_dir():

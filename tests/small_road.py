@@ -111,13 +111,18 @@ def finish(process: subprocess.Popen[str], *, timeout_s: float = 240) -> tuple[i
     return process.returncode, output
 
 
-def kill_when(process: subprocess.Popen[str], moment: Callable[[], bool], *, timeout_s: float = 120) -> None:
-    """SIGKILL the driver alone once `moment` has come; what it had started must end by itself, and is awaited."""
+def wait_for(process: subprocess.Popen[str], moment: Callable[[], bool], timeout_s: float = 120) -> None:
+    """Wait until `moment` has come, while the process works."""
     deadline = time.monotonic() + timeout_s
     while not moment():
-        assert process.poll() is None, f"ended before the moment to kill it: {process.communicate()[0]}"
-        assert time.monotonic() < deadline, "the moment to kill it never came"
-        time.sleep(0.02)
+        assert process.poll() is None, f"it ended before the moment came: {process.communicate()[0]}"
+        assert time.monotonic() < deadline, "the moment never came"
+        time.sleep(0.01)
+
+
+def kill_when(process: subprocess.Popen[str], moment: Callable[[], bool], *, timeout_s: float = 120) -> None:
+    """SIGKILL the driver alone once `moment` has come; what it had started must end by itself, and is awaited."""
+    wait_for(process, moment, timeout_s)
     started = psutil.Process(process.pid).children(recursive=True)
     workers = [child for child in started if not child.name().endswith("Agent")]  # those of Ray stay a minute more
     os.kill(process.pid, signal.SIGKILL)

@@ -31,9 +31,9 @@ from tests.finished_run import BROKEN, mlflow_runs, said, write_csv_videos
 from tests.raylets import add, lose, start_raylets, works_on
 from tests.relay import relayed_server
 from tests.silent_endpoint import Asking, ask_silence
-from tests.small_road import fersweep, finish, kill_when, start_python, write_experiment
+from tests.small_road import fersweep, finish, kill_when, start_python, wait_for, write_experiment
 from tests.test_jobs_sync import check_all_is_there
-from tests.undisturbed import CONFIGURATIONS, FOLDS, SECTIONS, STAGES, Undisturbed, wait_for
+from tests.undisturbed import CONFIGURATIONS, FOLDS, SECTIONS, STAGES, Undisturbed
 
 EMBED = """
 import sys

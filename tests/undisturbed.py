@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import subprocess
-import time
-from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,11 +110,3 @@ class Undisturbed:
             wanted = read_scored(results_folder(own, manifest, expected))
             assert found.video_ids == wanted.video_ids and found.scores() == wanted.scores()
             assert found.predicted.tolist() == wanted.predicted.tolist()
-
-
-def wait_for(process: subprocess.Popen[str], moment: Callable[[], bool], timeout_s: float = 120) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not moment():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "the moment never came"
-        time.sleep(0.01)
