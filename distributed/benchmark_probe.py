@@ -2,10 +2,10 @@
 
 Both sides read the same random tokens of one type. The plain side is written with torch's own modules (LayerNorm,
 Linear, scaled_dot_product_attention) and holds its weights in the tokens' type; the packs hold theirs in float32, as
-in training. A step is everything from tokens to gradients of all weights; the optimiser's part, the same for both, is
-timed by itself. Every round measures all sides one after the other, so that what else the machine does meets all of
-them, and the ratios are medians of the rounds' own ratios. On a GPU, packs that programs of our own read are measured
-with torch alone too.
+in training, and the process computes as one that trains. A step is everything from tokens to gradients of all weights;
+the optimiser's part, the same for both, is timed by itself. Every round measures all sides one after the other, so that
+what else the machine does meets all of them, and the ratios are medians of the rounds' own ratios. On a GPU, packs that
+programs of our own read are measured with torch alone too.
 """
 
 import itertools
@@ -25,6 +25,7 @@ from distributed.prediction import pack_logits
 from distributed.readout import PreparedTokens, prepare, readout, token_statistics, uses_programs
 from distributed.readout_trust import forced
 from distributed.schedules import ProbeOptimizer
+from distributed.threads import use_threads
 from search_spaces.attentive import AttentiveProbe
 from search_spaces.optimisation import OptimSettings
 
@@ -150,7 +151,7 @@ class _Side:
 def measure(settings: BenchmarkSettings, on_round: Callable[[int], None] | None = None) -> BenchmarkResult:
     """Measure all sides; `on_round` is told the number of rounds that ended."""
     before = torch.get_num_threads()
-    torch.set_num_threads(settings.threads)
+    use_threads(settings.threads)
     try:
         return _measure(settings, on_round)
     finally:

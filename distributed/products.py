@@ -8,6 +8,9 @@ its sums are float32 inside; but torch rounds the result to bfloat16's 8 bits. W
 encoders is most of them, would drown the rest in that rounding. So it is taken off inside the product, where sums are
 float32 (as a bias, or as the matrix that a product is added to), and given back afterwards in float32: what is rounded
 is the small rest. Its error then is of the size of the tokens' own rounding to bfloat16.
+
+Float32 products lose nothing. On a CPU they are cut along the tokens into many small ones, which a processor's library
+spreads over its threads and keeps in their caches; with one of few rows and very many tokens it does that badly.
 """
 
 import functools
@@ -19,6 +22,8 @@ from torch import Tensor
 
 # From how many tokens of a batch its common part is taken: it need not be exact, and few cost nothing.
 _SAMPLE = 1024
+# Tokens of one of the small products.
+PART = 512
 
 
 @functools.cache
@@ -35,6 +40,52 @@ def has_wide_products(tokens: Tensor) -> bool:
 def wide_product(first: Tensor, second: Tensor) -> Tensor:
     """[b, n, k] times [b, k, m] of a 16-bit type -> float32[b, n, m]."""
     return torch.bmm(first, second, out_dtype=torch.float32)
+
+
+def _over_tokens(rows: Tensor, tokens: Tensor) -> Tensor:
+    """Rows [b, R, D], or [1, R, D] for all, times tokens [b, n, D] of their type -> [b, R, n], float32 or wider."""
+    rows = rows.expand(len(tokens), -1, -1)
+    if has_wide_products(tokens):
+        return wide_product(rows, tokens.transpose(1, 2))
+    if not _is_cut(tokens):
+        return torch.bmm(rows, tokens.transpose(1, 2))
+    result = tokens.new_empty((*rows.shape[:2], tokens.shape[1]))
+    for video, own, out in zip(tokens, rows, result, strict=True):
+        parts, rest = _parts(video)
+        products = torch.bmm(own.expand(len(parts), -1, -1), parts.transpose(1, 2))
+        out[:, : len(video) - len(rest)].unflatten(1, (-1, PART)).copy_(products.transpose(0, 1))
+        out[:, len(video) - len(rest) :] = own @ rest.T
+    return result
+
+
+def _mixed(weights: Tensor, tokens: Tensor) -> Tensor:
+    """Weights [b, R, n] times tokens [b, n, D] of their type -> [b, R, D], float32 or wider."""
+    if has_wide_products(tokens):
+        return wide_product(weights, tokens)
+    if not _is_cut(tokens):
+        return torch.bmm(weights, tokens)
+    result = tokens.new_empty((*weights.shape[:2], tokens.shape[2]))
+    for video, own, out in zip(tokens, weights, result, strict=True):
+        parts, rest = _parts(video)
+        mine, last = own.split([len(video) - len(rest), len(rest)], dim=1)
+        products = torch.bmm(mine.unflatten(1, (-1, PART)).transpose(0, 1), parts)
+        torch.addmm(products.sum(dim=0), last, rest, out=out)
+    return result
+
+
+def _is_cut(tokens: Tensor) -> bool:
+    return tokens.device.type == "cpu" and tokens.shape[1] >= 2 * PART
+
+
+def _parts(video: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens [n, D] as parts [n // PART, PART, D], and the rest of them."""
+    whole = len(video) // PART * PART
+    return video[:whole].view(-1, PART, video.shape[1]), video[whole:]
+
+
+def _is_exact(tokens: Tensor) -> bool:
+    """Whether tokens enter products as float32 or wider, so that nothing is rounded to 16 bits."""
+    return tokens.itemsize > 2
 
 
 def narrowed(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -71,32 +122,37 @@ def common_part(tokens: Tensor) -> Tensor:
 class Rows:
     """Rows [R, D], or [b, R, D] of each video, ready to meet standardised tokens.
 
-    They are free of a mean, which no standardised token sees. `bias` takes their product with the common part of the
-    tokens off, `back` gives it back as it is before `main` and `bias` are rounded. Where products are float32 there is
-    no need to take it off: `bias` is None, and `main` is to be multiplied by `factor`.
+    They are free of a mean, which no standardised token sees. Where products are rounded, `bias` takes their product
+    with the common part of the tokens off, and `back` gives it back as it is before `main` and `bias` are rounded.
+    Where only `main` is rounded, it is to be multiplied by `factor`, and `back` gives what that lost. Where nothing is,
+    all three are None.
     """
 
     main: Tensor
-    bias: Tensor | None
-    back: Tensor
-    factor: Tensor
+    bias: Tensor | None = None
+    back: Tensor | None = None
+    factor: Tensor | None = None
 
     @classmethod
     def of(cls, rows: Tensor, common: Tensor) -> "Rows":
         """Rows float[..., R, D] for tokens that have `common`, [D], in common."""
         centred, shared = rows - rows.mean(dim=-1, keepdim=True), common.to(rows.dtype)
+        if _is_exact(common):
+            return cls(centred.to(common.dtype))
         main, factor = narrowed(centred, common.dtype)
         taken = main.to(rows.dtype).mul_(factor) @ shared
         if has_wide_products(common):
             return cls(main, None, (centred @ shared - taken)[..., None], factor)
         bias = -taken.to(common.dtype)
-        return cls(main, bias, (centred @ shared - taken - bias)[..., None], factor)
+        return cls(main, bias, (centred @ shared - taken - bias)[..., None])
 
     def on(self, tokens: Tensor, rstd: Tensor) -> Tensor:
         """Their products with tokens [b, n, D], standardised with rstd float[b, 1, n] -> float[b, R, n], contiguous."""
-        if self.bias is None:
-            rows = self.main.expand(len(tokens), -1, -1)
-            return wide_product(rows, tokens.transpose(1, 2)).mul_(self.factor).add_(self.back).mul_(rstd)
+        if self.bias is None or self.back is None:
+            products = _over_tokens(self.main if self.main.ndim == 3 else self.main[None], tokens)
+            if self.factor is not None and self.back is not None:
+                products.mul_(self.factor).add_(self.back)
+            return products.mul_(rstd)
         result = rstd.new_empty((len(tokens), self.main.shape[-2], tokens.shape[1]))
         if self.main.ndim == 2:
             products = F.linear(tokens.flatten(0, 1), self.main, self.bias).view(*tokens.shape[:2], -1)
@@ -112,7 +168,7 @@ def mixture(weights: Tensor, tokens: Tensor, common: Tensor, sums: Tensor) -> Te
 
     `common`: about what the tokens share, [D]; `sums`: the sums of the weights, float[b, R, 1].
     """
-    if has_wide_products(tokens):
-        return wide_product(weights, tokens)
+    if has_wide_products(tokens) or _is_exact(tokens):
+        return _mixed(weights, tokens)
     taken = (sums * -common.to(sums.dtype)).to(tokens.dtype)
     return torch.baddbmm(taken, weights, tokens).to(sums.dtype).sub_(taken)

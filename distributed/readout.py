@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distributed.batch_memory import BatchMemory
-from distributed.products import Rows, common_part, enters_as_it_is, mixture, narrowed, operand
+from distributed.products import PART, Rows, common_part, enters_as_it_is, mixture, narrowed
 from distributed.readout_kernel import read_out
 from distributed.readout_trust import is_trusted
 
@@ -246,17 +246,25 @@ def _weights(rows: Rows, piece: _Piece) -> tuple[Tensor, Tensor]:
 
 
 def _pieces(tokens: Tensor, mean: Tensor, rstd: Tensor, num_rows: int) -> Iterator[_Piece]:
-    """Contiguous pieces: several whole videos where these are short, else parts of one."""
+    """Contiguous pieces: several whole videos where these are short, else parts of one. Each may end the one before."""
     videos, count, dim = tokens.shape
+    wide = None if enters_as_it_is(tokens) else _wide_type(tokens)
     # A row and token takes 12 bytes: logits, the softmax, and both products as they are rounded.
-    each = 12 * num_rows if enters_as_it_is(tokens) else max(12 * num_rows, dim * _wide_type(tokens).itemsize)
+    each = max(12 * num_rows, 0 if wide is None else dim * wide.itemsize)
     length = max(1, _limit(_PIECE_BYTES, tokens) // each)
     step = max(1, length // max(1, count))
+    # A piece that is cut into several products is cut evenly, and so that two threads or four have as many each.
+    unit = next((unit for unit in (4 * PART, PART) if unit <= length), 1)
+    length = min(length - length % unit, count)
+    room = None if wide is None else tokens.new_empty(min(step, videos) * length * dim, dtype=wide)
     for first in range(0, videos, step):
         at = slice(first, min(first + step, videos))
-        for start in range(0, count, min(length, count)):
+        for start in range(0, count, length):
             part = slice(start, min(start + length, count))
-            yield _Piece(at, operand(tokens[at, part]), mean[at, None, part], rstd[at, None, part])
+            own = tokens[at, part]
+            if room is not None:
+                own = room[: own.numel()].view(own.shape).copy_(own)
+            yield _Piece(at, own, mean[at, None, part], rstd[at, None, part])
 
 
 def _wide_type(tokens: Tensor) -> torch.dtype:

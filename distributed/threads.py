@@ -5,9 +5,9 @@ import sys
 
 import torch
 
-# Parameters of glibc's mallopt(3), and what they are set to: as large as it takes them, and more than a step frees.
+# Parameters of glibc's mallopt(3), and what they are set to: the largest that it takes.
 _MMAP_THRESHOLD, _LARGEST_THRESHOLD = -3, 32 * 2**20
-_TRIM_THRESHOLD, _FREED = -1, 512 * 2**20
+_TRIM_THRESHOLD, _FREED = -1, 2**31 - 1
 
 
 def use_threads(count: int) -> None:
@@ -23,10 +23,11 @@ def use_threads(count: int) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep the memory that is freed, up to 512 MB of it; elsewhere nothing happens.
+    """Let glibc keep the memory that is freed, up to 2 GB of it; elsewhere nothing happens.
 
     By itself it gives the end of its heap back to the system as soon as that is free, and a training step, which frees
-    all that it took, then gets it back page by page: a twelfth of a small probe's processor time.
+    all that it took, then gets it back page by page: a twelfth of a small probe's processor time, and more of a pack of
+    large ones.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from search_spaces.few_rows import Linear
+
 
 class TokenGrid(NamedTuple):
     """How the tokens of a video lie in their sequence: segments, and in each time, height and width."""
@@ -115,7 +117,7 @@ class Dropout(nn.Module):
         return x * kept.mul_(2**16 / (2**16 - dropped))
 
 
-def linear(inputs: int, outputs: int, stream: RandomStream, *, std: float | None = None) -> nn.Linear:
+def linear(inputs: int, outputs: int, stream: RandomStream, *, std: float | None = None) -> Linear:
     """A linear layer drawn from a stream and from nothing else.
 
     Weights come from a normal distribution of this `std` cut off at ±2, biases are zero; without `std`, both
@@ -123,7 +125,7 @@ def linear(inputs: int, outputs: int, stream: RandomStream, *, std: float | None
     """
     # Made without values, as torch's own initialisation would draw from the global generator.
     # Not by `to_empty`, which imports all of sympy: a second and 40 MB for every process that trains.
-    layer = nn.Linear(inputs, outputs, device="meta")
+    layer = Linear(inputs, outputs, device="meta")
     layer.weight, layer.bias = nn.Parameter(torch.empty(outputs, inputs)), nn.Parameter(torch.empty(outputs))
     generator = stream.on(torch.device("cpu"))
     if std is None:

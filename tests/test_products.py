@@ -8,6 +8,12 @@ from distributed import products
 from distributed.products import Rows, common_part, mixture, narrowed, operand
 
 
+@pytest.fixture(autouse=True)
+def fast_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products of bfloat16 are rounded to it, whatever this machine's CPU would do."""
+    monkeypatch.setattr(products, "has_fast_bfloat16", lambda: True)
+
+
 def example() -> tuple[Tensor, Tensor]:
     """bfloat16 tokens [2, 40, 64] with a large part in common, float32 rows [3, 64]."""
     generator = torch.Generator().manual_seed(0)
@@ -51,6 +57,27 @@ def test_mixture_rounds_what_tokens_do_not_share(dtype: torch.dtype) -> None:
     rest = (truth - sums * common).abs().max()
     assert (mine - truth).abs().max() < (2**-8 * rest if dtype == torch.bfloat16 else 2**-19 * truth.abs().max())
     assert dtype == torch.float32 or (torch.bmm(weights, tokens) - truth).abs().max() > 5 * (mine - truth).abs().max()
+
+
+@pytest.mark.parametrize("count", [40, 14, 13])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_cut_along_the_tokens_are_those_of_the_whole(
+    count: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 tokens leave a rest of 5, 14 leave none, 13 are too few to be cut."""
+    monkeypatch.setattr(products, "PART", 7)
+    tokens, rows = example()
+    tokens = tokens[:, :count].to(dtype)
+    weights = torch.rand(2, 3, count, generator=torch.Generator().manual_seed(1)).to(dtype)
+    each, rstd = torch.stack([rows, rows.flip(0)]).to(dtype), torch.linspace(0.5, 2, 2 * count).view(2, 1, count)
+    common, sums = common_part(tokens), weights.sum(dim=-1, keepdim=True)
+    for own in (each, each[0]):
+        truth = torch.matmul(centred(own), tokens.double().transpose(1, 2)) * rstd
+        mine = Rows.of(own, common).on(tokens, rstd)
+        assert mine.dtype == dtype and mine.is_contiguous()
+        assert (mine - truth).abs().max() < 2**-19 * truth.abs().max()
+    mixed = mixture(weights, tokens, common, sums)
+    torch.testing.assert_close(mixed.double(), torch.bmm(weights.double(), tokens.double()), rtol=1e-5, atol=1e-4)
 
 
 def test_the_common_part_is_that_of_the_batch() -> None:
