@@ -22,7 +22,7 @@ from torch import Tensor
 
 # From how many tokens of a batch its common part is taken: it need not be exact, and few cost nothing.
 _SAMPLE = 1024
-# Tokens of one of the small products.
+# About how many tokens one of the small products takes.
 PART = 512
 
 
@@ -53,7 +53,7 @@ def _over_tokens(rows: Tensor, tokens: Tensor) -> Tensor:
     for video, own, out in zip(tokens, rows, result, strict=True):
         parts, rest = _parts(video)
         products = torch.bmm(own.expand(len(parts), -1, -1), parts.transpose(1, 2))
-        out[:, : len(video) - len(rest)].unflatten(1, (-1, PART)).copy_(products.transpose(0, 1))
+        out[:, : len(video) - len(rest)].unflatten(1, parts.shape[:2]).copy_(products.transpose(0, 1))
         out[:, len(video) - len(rest) :] = own @ rest.T
     return result
 
@@ -68,19 +68,20 @@ def _mixed(weights: Tensor, tokens: Tensor) -> Tensor:
     for video, own, out in zip(tokens, weights, result, strict=True):
         parts, rest = _parts(video)
         mine, last = own.split([len(video) - len(rest), len(rest)], dim=1)
-        products = torch.bmm(mine.unflatten(1, (-1, PART)).transpose(0, 1), parts)
+        products = torch.bmm(mine.unflatten(1, parts.shape[:2]).transpose(0, 1), parts)
         torch.addmm(products.sum(dim=0), last, rest, out=out)
     return result
 
 
 def _is_cut(tokens: Tensor) -> bool:
-    return tokens.device.type == "cpu" and tokens.shape[1] >= 2 * PART
+    return tokens.device.type == "cpu" and tokens.shape[1] >= PART
 
 
 def _parts(video: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens [n, D] as parts [n // PART, PART, D], and the rest of them."""
-    whole = len(video) // PART * PART
-    return video[:whole].view(-1, PART, video.shape[1]), video[whole:]
+    """Tokens [n, D] as equal parts [k, about PART, D], an even number of them, and the few that are left."""
+    count = 2 * max(1, round(len(video) / (2 * PART)))
+    whole = len(video) - len(video) % count
+    return video[:whole].view(count, -1, video.shape[1]), video[whole:]
 
 
 def _is_exact(tokens: Tensor) -> bool:

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distributed.batch_memory import BatchMemory
-from distributed.products import PART, Rows, common_part, enters_as_it_is, mixture, narrowed
+from distributed.products import Rows, common_part, enters_as_it_is, mixture, narrowed
 from distributed.readout_kernel import read_out
 from distributed.readout_trust import is_trusted
 
@@ -253,9 +253,7 @@ def _pieces(tokens: Tensor, mean: Tensor, rstd: Tensor, num_rows: int) -> Iterat
     each = max(12 * num_rows, 0 if wide is None else dim * wide.itemsize)
     length = max(1, _limit(_PIECE_BYTES, tokens) // each)
     step = max(1, length // max(1, count))
-    # A piece that is cut into several products is cut evenly, and so that two threads or four have as many each.
-    unit = next((unit for unit in (4 * PART, PART) if unit <= length), 1)
-    length = min(length - length % unit, count)
+    length = min(length, count)
     room = None if wide is None else tokens.new_empty(min(step, videos) * length * dim, dtype=wide)
     for first in range(0, videos, step):
         at = slice(first, min(first + step, videos))
