@@ -23,7 +23,7 @@ from torch import Tensor
 # From how many tokens of a batch its common part is taken: it need not be exact, and few cost nothing.
 _SAMPLE = 1024
 # About how many tokens one of the small products takes.
-PART = 512
+_PART = 512
 
 
 @functools.cache
@@ -43,7 +43,7 @@ def wide_product(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _over_tokens(rows: Tensor, tokens: Tensor) -> Tensor:
-    """Rows [b, R, D], or [1, R, D] for all, times tokens [b, n, D] of their type -> [b, R, n], float32 or wider."""
+    """Rows [b, R, D], or [R, D] for all, times tokens [b, n, D] of their type -> [b, R, n], float32 or wider."""
     rows = rows.expand(len(tokens), -1, -1)
     if has_wide_products(tokens):
         return wide_product(rows, tokens.transpose(1, 2))
@@ -74,12 +74,12 @@ def _mixed(weights: Tensor, tokens: Tensor) -> Tensor:
 
 
 def _is_cut(tokens: Tensor) -> bool:
-    return tokens.device.type == "cpu" and tokens.shape[1] >= PART
+    return tokens.device.type == "cpu" and tokens.shape[1] >= _PART
 
 
 def _parts(video: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens [n, D] as equal parts [k, about PART, D], an even number of them, and the few that are left."""
-    count = 2 * max(1, round(len(video) / (2 * PART)))
+    """Tokens [n, D] as equal parts [k, about _PART, D], an even number of them, and the few that are left."""
+    count = 2 * max(1, round(len(video) / (2 * _PART)))
     whole = len(video) - len(video) % count
     return video[:whole].view(count, -1, video.shape[1]), video[whole:]
 
@@ -137,9 +137,10 @@ class Rows:
     @classmethod
     def of(cls, rows: Tensor, common: Tensor) -> "Rows":
         """Rows float[..., R, D] for tokens that have `common`, [D], in common."""
-        centred, shared = rows - rows.mean(dim=-1, keepdim=True), common.to(rows.dtype)
+        centred = rows - rows.mean(dim=-1, keepdim=True)
         if _is_exact(common):
             return cls(centred.to(common.dtype))
+        shared = common.to(rows.dtype)
         main, factor = narrowed(centred, common.dtype)
         taken = main.to(rows.dtype).mul_(factor) @ shared
         if has_wide_products(common):
@@ -150,7 +151,7 @@ class Rows:
     def on(self, tokens: Tensor, rstd: Tensor) -> Tensor:
         """Their products with tokens [b, n, D], standardised with rstd float[b, 1, n] -> float[b, R, n], contiguous."""
         if self.bias is None or self.back is None:
-            products = _over_tokens(self.main if self.main.ndim == 3 else self.main[None], tokens)
+            products = _over_tokens(self.main, tokens)
             if self.factor is not None and self.back is not None:
                 products.mul_(self.factor).add_(self.back)
             return products.mul_(rstd)

@@ -65,7 +65,7 @@ def test_products_cut_along_the_tokens_are_those_of_the_whole(
     count: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """40 tokens are six parts of 6 and a rest of 4, 14 leave none, 6 are too few to be cut."""
-    monkeypatch.setattr(products, "PART", 7)
+    monkeypatch.setattr(products, "_PART", 7)
     tokens, rows = example()
     tokens = tokens[:, :count].to(dtype)
     weights = torch.rand(2, 3, count, generator=torch.Generator().manual_seed(1)).to(dtype)

@@ -1,4 +1,4 @@
-"""Linear layers of few rows: the numbers of torch's own, from its own only where they are worth it."""
+"""Linear layers of few rows: the numbers of torch's own, cut only where that is worth it."""
 
 import copy
 
